@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * elfsym.h - ELF objects of the target: which are loaded, where, and the
+ * addresses of their dynamic symbols.
+ *
+ * Bytes come from the target's memory first (.dynamic through the program
+ * headers), so deleted and replaced files and other roots do not matter; only
+ * if memory does not tell does the file count, and then only with the same
+ * device, inode and build id.  Offsets of the tool's own libraries are never
+ * used.  All sizes that the target states are checked before use.
+ */
+#ifndef VZ_ATTACH_ELFSYM_H
+#define VZ_ATTACH_ELFSYM_H
+
+#include "attach/target.h"
+
+struct vz_object;
+
+/**
+ * Read the object whose ELF header is mapped in MAP (its offset-0 mapping).
+ * Copies .dynsym, .dynstr, hash tables and program headers out of the target.
+ * -ENOEXEC: no ELF; -ENOTSUP: 32-bit or another machine.  Free with vz_object_free().
+ */
+int vz_object_read(const struct vz_target *target, const struct vz_maps *maps,
+		   const struct vz_map *map, struct vz_object **ret);
+void vz_object_free(struct vz_object *object);
+
+/**
+ * Address in the target of a defined dynamic symbol, 0 if there is none.
+ * Default versions win over others.  IFUNCs (STT_GNU_IFUNC) are not resolved: 0.
+ */
+uint64_t vz_object_symbol(const struct vz_object *object, const char *name, uint64_t *size);
+/** Name of the function that holds RADDR, size-bounded; NULL if unknown. */
+const char *vz_object_function_at(const struct vz_object *object, uint64_t raddr);
+/** Load bias, e_machine, ELF type, path, [start, end) of all PT_LOAD. */
+uint64_t vz_object_bias(const struct vz_object *object);
+const char *vz_object_path(const struct vz_object *object);
+void vz_object_range(const struct vz_object *object, uint64_t *start, uint64_t *end);
+/** Address and size of .eh_frame_hdr in the target; -ENOENT if there is none. */
+int vz_object_eh_frame_hdr(const struct vz_object *object, uint64_t *raddr, uint64_t *size);
+/** Executable segments, one after the other; index from 0; -ENOENT behind the last. */
+int vz_object_text(const struct vz_object *object, unsigned index, uint64_t *start, uint64_t *end);
+/** DT_SONAME or "" */
+const char *vz_object_soname(const struct vz_object *object);
+
+struct vz_objects {
+	struct vz_object **items;
+	size_t count;
+};
+
+/** Read every ELF object mapped from a file, main program first.  Objects that cannot be read are left out. */
+int vz_objects_read(const struct vz_target *target, const struct vz_maps *maps,
+		    struct vz_objects *ret, struct vz_err *err);
+void vz_objects_fini(struct vz_objects *objects);
+/** The object whose PT_LOAD range holds RADDR, or NULL. */
+const struct vz_object *vz_objects_find(const struct vz_objects *objects, uint64_t raddr);
+
+#endif /* VZ_ATTACH_ELFSYM_H */
