@@ -68,6 +68,7 @@ struct vz_signals {
 struct vz_status {
 	char comm[32];
 	char state;
+	pid_t tgid; /* the process that this thread belongs to */
 	pid_t ppid, tracer_pid;
 	uid_t uid, euid, fsuid;
 	gid_t gid;
@@ -82,6 +83,12 @@ struct vz_status {
 
 /** Read /proc/PID/status (TID 0) or that of one thread.  -ESRCH: gone. */
 int vz_status_read(pid_t pid, pid_t tid, struct vz_status *ret);
+/** Parse the text of a status file (for tests and fuzzing); NUL-terminated; -EINVAL without a state. */
+int vz_status_parse(const char *text, struct vz_status *ret);
+/** Parse the text of a task's syscall file into RET->syscall, args, sp, pc. */
+void vz_syscall_parse(const char *text, struct vz_task *ret);
+/** Start time of the process in clock ticks since boot, from the text of its stat file; 0: not found. */
+uint64_t vz_stat_start_time(const char *text);
 
 struct vz_target {
 	pid_t pid;

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "attach/util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+static int read_all(int fd, size_t max, char **ret, size_t *len)
+{
+	size_t size = 4096, used = 0;
+	char *buf = malloc(size);
+
+	for (;;) {
+		ssize_t n;
+
+		if (!buf)
+			return -ENOMEM;
+		n = read(fd, buf + used, size - 1 - used);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			n = -errno;
+			free(buf);
+			return (int)n;
+		}
+		if (n == 0)
+			break;
+		used += (size_t)n;
+		if (used > max) {
+			free(buf);
+			return -EFBIG;
+		}
+		if (used == size - 1) {
+			char *bigger = realloc(buf, size * 2);
+
+			if (!bigger)
+				free(buf);
+			buf = bigger;
+			size *= 2;
+		}
+	}
+	buf[used] = '\0';
+	*ret = buf;
+	*len = used;
+	return 0;
+}
+
+int vz_slurp(const char *path, size_t max, char **ret, size_t *len)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return -errno;
+	return read_all(fd, max, ret, len);
+}
+
+int vz_slurp_proc(pid_t pid, pid_t tid, const char *name, size_t max, char **ret, size_t *len)
+{
+	char path[128];
+
+	if (tid)
+		snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", (int)pid, (int)tid, name);
+	else
+		snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	return vz_slurp(path, max, ret, len);
+}
+
+int vz_starts_with(const char *text, const char *prefix)
+{
+	return !strncmp(text, prefix, strlen(prefix));
+}
+
+const char *vz_basename(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}

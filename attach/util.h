@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * util.h - scope-bound clean-up and the reading of small files whole.
+ */
+#ifndef VZ_ATTACH_UTIL_H
+#define VZ_ATTACH_UTIL_H
+
+#include <dirent.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static inline void vz_cleanup_close(const int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static inline void vz_cleanup_free(void *slot)
+{
+	free(*(void **)slot);
+}
+
+static inline void vz_cleanup_closedir(DIR *const *dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+#define _cleanup_close_    __attribute__((cleanup(vz_cleanup_close)))
+#define _cleanup_free_     __attribute__((cleanup(vz_cleanup_free)))
+#define _cleanup_closedir_ __attribute__((cleanup(vz_cleanup_closedir)))
+
+/**
+ * Read PATH, at most MAX bytes, into a new buffer that ends with a NUL which LEN
+ * does not count; free() it.  -EFBIG if there is more.  For files of /proc too.
+ */
+int vz_slurp(const char *path, size_t max, char **ret, size_t *len);
+
+/** The same below /proc/PID, or below /proc/PID/task/TID if TID is not 0. */
+int vz_slurp_proc(pid_t pid, pid_t tid, const char *name, size_t max, char **ret, size_t *len);
+
+/** Does TEXT begin with PREFIX? */
+int vz_starts_with(const char *text, const char *prefix);
+/** The part of PATH behind the last slash. */
+const char *vz_basename(const char *path);
+
+#endif /* VZ_ATTACH_UTIL_H */
