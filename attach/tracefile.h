@@ -12,6 +12,7 @@
 #define VZ_ATTACH_TRACEFILE_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "attach/err.h"
 #include "payload/wire.h"

@@ -188,8 +188,13 @@ enum vz_ev_kind {
 	VZ_EV_C_RAISE = 9,  /* left by an exception */
 	VZ_EV_OPEN = 10,    /* one frame of a stack snapshot, see VZ_EV_STACK */
 	VZ_EV_STACK = 11,   /* id: why (enum vz_stack_why); a word with the depth, then as many OPEN */
-	VZ_EV_SWITCH = 12,  /* a word with the key of the Python stack (greenlet) that runs now */
+	VZ_EV_SWITCH = 12,  /* id: enum vz_switch; a word with the key of a Python stack (greenlet) */
 	VZ_EV_LOST = 13,    /* a word with the number of records dropped since the last record */
+};
+
+enum vz_switch {
+	VZ_SWITCH_TO = 0,   /* the stack that runs from now on */
+	VZ_SWITCH_FROM = 1, /* the stack of all events so far; once, before the first TO */
 };
 
 enum vz_stack_why {
@@ -297,11 +302,14 @@ enum vz_libc_symbol {
 	X(if_code)            /* 3.11-3.12 f_code, 3.13 f_executable */ \
 	X(if_previous) X(if_owner) \
 	X(co_name) X(co_filename) X(co_qualname) X(co_firstlineno) X(co_flags) \
-	X(is_eval_frame) X(is_next_unique_id) X(is_id) X(is_gil) X(is_finalizing) \
+	X(is_eval_frame) X(is_next_unique_id) X(is_id) \
+	X(is_gil)             /* 3.12+: pointer to struct _gil_runtime_state */ \
+	X(is_finalizing)      /* 3.12+: PyThreadState *_finalizing */ \
 	X(rt_interpreters_next_id) X(rt_finalizing) \
 	X(rt_gil)             /* 3.8-3.11: struct _gil_runtime_state inside _PyRuntime */ \
 	X(gil_last_holder) X(gil_locked) X(gil_switch_number) \
-	X(rt_interpreters_main) X(rt_main_thread)
+	X(rt_interpreters_main) X(rt_main_thread) \
+	X(rt_interpreters_head) X(is_next) X(is_threads_head) X(ts_next)
 /* clang-format on */
 
 struct vz_py_offsets {
@@ -380,6 +388,182 @@ struct vz_boot {
 
 /* ---- Part 3: the trace file --------------------------------------------- */
 
+/*
+ *   struct vz_file_header
+ *   blocks: struct vz_block, payload, zeros up to a multiple of 8
+ *   struct vz_file_footer                        only in a file that was finished
+ *
+ * Blocks are appended and never rewritten, so a file that was cut is good up
+ * to its last whole block: without a footer the reader walks the blocks, and
+ * where one is damaged it searches for the next VZ_BLOCK_MAGIC at a multiple
+ * of 8.  vz_block.seq counts all blocks from 0: a hole is a missing block.
+ *
+ * Times are nanoseconds of one monotonic clock.  "varint" is LEB128, at most
+ * ten bytes, low groups first.
+ */
+#define VZ_FILE_MAGIC   UINT64_C(0x0a1a0a0d5a495689) /* "\x89VIZ\r\n\x1a\n": text mode breaks it */
+#define VZ_FOOTER_MAGIC UINT64_C(0x0a444e455a495689) /* "\x89VIZEND\n" */
+#define VZ_BLOCK_MAGIC  UINT32_C(0x4b425a56)         /* "VZBK" */
 #define VZ_FILE_VERSION 1
+
+struct vz_file_header {
+	uint64_t magic;
+	uint16_t version;
+	uint16_t size;
+	uint32_t pid;
+	uint64_t start_mono_ns;
+	uint64_t start_unix_ns; /* wall clock at start_mono_ns */
+	uint64_t pad[3];
+	uint32_t flags;
+	uint32_t crc; /* crc32 of all bytes before */
+};
+_Static_assert(sizeof(struct vz_file_header) == 64, "file format changed");
+
+enum vz_block_type {
+	VZ_BLOCK_META = 1,      /* key NUL value NUL, repeated */
+	VZ_BLOCK_FUNCTIONS = 2, /* struct vz_file_function with its strings, repeated */
+	VZ_BLOCK_TRACKS = 3,    /* struct vz_file_track with its name, repeated */
+	VZ_BLOCK_EVENTS = 4,    /* see below */
+	VZ_BLOCK_END = 5,       /* struct vz_file_end, then counters: key=value LF, repeated */
+	VZ_BLOCK_INDEX = 6,     /* struct vz_file_index, then struct vz_index_entry[count] */
+};
+
+enum vz_block_codec {
+	VZ_CODEC_NONE = 0,
+	VZ_CODEC_ZSTD = 1,
+};
+
+enum {
+	VZ_BLOCK_ALIGN = 8,
+	VZ_BLOCK_MAX_BYTES = 1 << 26, /* stored or raw; a longer one is damage */
+	VZ_BLOCK_MAX_CALLS = 1 << 16,
+	VZ_INDEX_MAX_ENTRIES = 1 << 12,
+};
+
+struct vz_block {
+	uint32_t magic;
+	uint8_t type;  /* enum vz_block_type; readers skip types that they do not know */
+	uint8_t codec; /* enum vz_block_codec */
+	uint16_t pad;
+	uint32_t stored_bytes; /* payload in the file, without the zeros behind it */
+	uint32_t raw_bytes;    /* payload when decoded */
+	uint32_t track;        /* EVENTS: which */
+	uint32_t count;        /* EVENTS: entries; else: records */
+	uint64_t t0_ns;        /* EVENTS: first event.  END: start */
+	uint64_t t1_ns;        /* EVENTS: last event.  END: end */
+	uint32_t seq;
+	uint32_t crc; /* crc32 of the header before this field, then of the stored payload */
+};
+_Static_assert(sizeof(struct vz_block) == 48, "file format changed");
+
+struct vz_file_function {
+	uint32_t id;
+	uint32_t line;
+	uint16_t name_len;
+	uint16_t file_len;
+	uint8_t kind; /* VZ_DEF_PYTHON or VZ_DEF_C */
+	uint8_t pad[3];
+	/* name, file: UTF-8 without NUL */
+};
+_Static_assert(sizeof(struct vz_file_function) == 16, "file format changed");
+
+enum vz_track_record {
+	VZ_TRACK_BEGIN = 1,
+	VZ_TRACK_NAME = 2, /* the last one counts */
+	VZ_TRACK_END = 3,
+};
+
+struct vz_file_track {
+	uint32_t track; /* counts from 0 */
+	uint8_t kind;   /* enum vz_track_record */
+	uint8_t pad;
+	uint16_t name_len;
+	uint32_t tid;
+	uint32_t flags;     /* enum vz_slot_flags */
+	uint64_t stack_key; /* 0: the thread's own stack; else a greenlet's */
+	uint64_t ns;
+	/* name: UTF-8 without NUL */
+};
+_Static_assert(sizeof(struct vz_file_track) == 32, "file format changed");
+
+struct vz_file_end {
+	uint64_t calls; /* entries other than OPEN */
+	uint64_t lost;
+	uint32_t tracks;
+	uint32_t functions;
+};
+_Static_assert(sizeof(struct vz_file_end) == 24, "file format changed");
+
+/*
+ * Index blocks form a chain from the footer backwards; each names the blocks
+ * between the one before it and itself.
+ */
+struct vz_file_index {
+	uint64_t previous; /* offset of the index block before, 0: none */
+};
+
+struct vz_index_entry {
+	uint64_t offset;
+	uint32_t track;
+	uint32_t count;
+	uint64_t t0_ns;
+	uint64_t t1_ns;
+	uint32_t type; /* enum vz_block_type */
+	uint32_t stored_bytes;
+};
+_Static_assert(sizeof(struct vz_index_entry) == 40, "file format changed");
+
+struct vz_file_footer {
+	uint64_t magic;
+	uint64_t index; /* offset of the last index block */
+	uint64_t end;   /* offset of the end block */
+	uint32_t blocks;
+	uint32_t crc; /* crc32 of all bytes before */
+};
+_Static_assert(sizeof(struct vz_file_footer) == 32, "file format changed");
+
+/*
+ * An EVENTS block holds consecutive events of one track and decodes alone.
+ * Its raw payload is VZ_EVENTS_FIELDS varints, then the columns.
+ */
+enum vz_events_field {
+	VZ_EVENTS_ENTRIES = 0,
+	VZ_EVENTS_LEAVES = 1,
+	VZ_EVENTS_DEPTH = 2,   /* frames on the stack before the first event */
+	VZ_EVENTS_COLUMNS = 3, /* from here: bytes of each column, in order of vz_events_column */
+};
+
+/*
+ * "Symbol": function id << VZ_SYMBOL_SHIFT | how it was entered.
+ *
+ * RANKS: callees of one function repeat, so each function (and the empty
+ * stack) has a move-to-front list of the symbols entered from it, at most
+ * VZ_MTF_MAX, empty at the start of the block.  One byte for each entry: the
+ * rank in the list of the function below, or VZ_RANK_NEW: not in the list, its
+ * symbol is the next in NEW; it goes to the front and the last may fall out.
+ *
+ * LEAVES: each function is expected to be left as the last time in this block,
+ * at first by RETURN; only where this is wrong a varint stands here:
+ * leaves guessed right since the last wrong one << VZ_LEAVE_SHIFT | how.
+ */
+enum vz_events_column {
+	VZ_COLUMN_STACK = 0, /* bottom to top: varint symbol */
+	VZ_COLUMN_BEGIN = 1, /* bottom to top: varint ns since the frame below began; first: before t0 */
+	VZ_COLUMN_POPS = 2,  /* for each entry: varint leaves since the entry before */
+	VZ_COLUMN_RANKS = 3,
+	VZ_COLUMN_NEW = 4,    /* varint symbol */
+	VZ_COLUMN_TIMES = 5,  /* each event: varint ns since the event or loss before it (first: t0) */
+	VZ_COLUMN_LEAVES = 6,
+	VZ_COLUMN_LOSSES = 7, /* varint triples: events since the loss before, records lost, ns as above */
+	VZ_NCOLUMNS = 8,
+	VZ_EVENTS_FIELDS = VZ_EVENTS_COLUMNS + VZ_NCOLUMNS,
+};
+
+enum {
+	VZ_SYMBOL_SHIFT = 2,
+	VZ_LEAVE_SHIFT = 2,
+	VZ_MTF_MAX = 64,
+	VZ_RANK_NEW = 255,
+};
 
 #endif /* VZ_PAYLOAD_WIRE_H */
