@@ -18,8 +18,11 @@ struct vz_object;
 
 /**
  * Read the object whose ELF header is mapped in MAP (its offset-0 mapping).
- * Copies .dynsym, .dynstr, hash tables and program headers out of the target.
- * -ENOEXEC: no ELF; -ENOTSUP: 32-bit or another machine.  Free with vz_object_free().
+ * Copies the program headers and .dynamic at once; hash tables, .dynsym and .dynstr
+ * when a name is first looked up that its Bloom filter does not rule out.  So TARGET
+ * must stay open and in its place, and one thread at a time may use an object.
+ * -ENOEXEC: no ELF, or not loaded as a program (no executable segment where it says);
+ * -ENOTSUP: 32-bit or another machine.  Free with vz_object_free().
  */
 int vz_object_read(const struct vz_target *target, const struct vz_maps *maps,
 		   const struct vz_map *map, struct vz_object **ret);
@@ -42,13 +45,18 @@ int vz_object_eh_frame_hdr(const struct vz_object *object, uint64_t *raddr, uint
 int vz_object_text(const struct vz_object *object, unsigned index, uint64_t *start, uint64_t *end);
 /** DT_SONAME or "" */
 const char *vz_object_soname(const struct vz_object *object);
+/** Does it name a program interpreter?  True for programs, also position-independent ones. */
+bool vz_object_has_interp(const struct vz_object *object);
 
 struct vz_objects {
 	struct vz_object **items;
 	size_t count;
 };
 
-/** Read every ELF object mapped from a file, main program first.  Objects that cannot be read are left out. */
+/**
+ * Read every ELF object mapped from a file and the vdso ("[vdso]"), main program first, the
+ * others by address.  Objects that cannot be read are left out.
+ */
 int vz_objects_read(const struct vz_target *target, const struct vz_maps *maps,
 		    struct vz_objects *ret, struct vz_err *err);
 void vz_objects_fini(struct vz_objects *objects);
