@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pyver_libc.c - the C library of the target, and the few instruction sequences
+ * in it that the injected call leans on.  They are found by their bytes: a
+ * stripped libc has no names for them, and any occurrence does the same.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "attach/pyver_priv.h"
+#include "attach/util.h"
+
+enum { TEXT_MAX = 64 << 20 };
+
+static const char *const libc_names[VZ_NLIBCSYMS] = {
+#define NAME(symbol) #symbol,
+	VZ_LIBC_SYMBOLS(NAME)
+#undef NAME
+};
+
+/* end of start_thread(): xor %edi,%edi; mov %edx,%eax; syscall; jmp to the xor */
+static const unsigned char exit_code[] = { 0x31, 0xff, 0x89, 0xd0, 0x0f, 0x05, 0xeb, 0xf8 };
+enum { EXIT_ENTRY = 4 }; /* the system call in it */
+/* __restore_rt: mov $15,%rax; syscall */
+static const unsigned char restore_code[] = {
+	0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05
+};
+/* syscall; ret */
+static const unsigned char syscall_code[] = { 0x0f, 0x05, 0xc3 };
+
+struct libraries {
+	const struct vz_object *libc, *libpthread, *ld;
+	bool musl;
+};
+
+static const char *object_name(const struct vz_object *object)
+{
+	const char *soname = vz_object_soname(object);
+
+	return soname[0] ? soname : vz_basename(vz_object_path(object));
+}
+
+static void find_libraries(const struct vz_objects *objects, struct libraries *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < objects->count; i++) {
+		const struct vz_object *object = objects->items[i];
+		const char *name = object_name(object);
+
+		if (vz_starts_with(name, "libc.musl-") || vz_starts_with(name, "ld-musl-"))
+			ret->musl = true;
+		else if (!strcmp(name, "libc.so.6") && !ret->libc)
+			ret->libc = object;
+		else if (!strcmp(name, "libpthread.so.0") && !ret->libpthread)
+			ret->libpthread = object;
+		else if (vz_starts_with(name, "ld-linux") && !ret->ld)
+			ret->ld = object;
+	}
+}
+
+/* Before glibc 2.34 threads live in a library of their own, and libc has stubs of some names. */
+static uint64_t find_function(const struct libraries *libraries, const char *name)
+{
+	uint64_t raddr = 0;
+
+	if (libraries->libpthread &&
+	    vz_object_symbol(libraries->libpthread, "pthread_create", NULL))
+		raddr = vz_object_symbol(libraries->libpthread, name, NULL);
+	return raddr ? raddr : vz_object_symbol(libraries->libc, name, NULL);
+}
+
+static uint64_t find_bytes(const char *text, size_t len, uint64_t start, const unsigned char *code,
+			   size_t code_len)
+{
+	const char *hit = memmem(text, len, code, code_len);
+
+	return hit ? start + (uint64_t)(hit - text) : 0;
+}
+
+static void find_code(const struct vz_target *target, const struct vz_object *object,
+		      struct vz_python *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	uint64_t start, end, hit;
+	size_t len;
+
+	if (!object || vz_object_text(object, 0, &start, &end) < 0 || end - start > TEXT_MAX)
+		return;
+	len = end - start;
+	text = malloc(len);
+	if (!text || vz_target_read(target, start, text, len) < 0)
+		return;
+	hit = find_bytes(text, len, start, exit_code, sizeof(exit_code));
+	if (hit && !ret->exit_gadget)
+		ret->exit_gadget = hit + EXIT_ENTRY;
+	if (!ret->restore_rt)
+		ret->restore_rt = find_bytes(text, len, start, restore_code, sizeof(restore_code));
+	if (!ret->syscall_insn)
+		ret->syscall_insn =
+			find_bytes(text, len, start, syscall_code, sizeof(syscall_code));
+}
+
+static int check_libraries(const struct vz_target *target, const struct libraries *libraries,
+			   struct vz_err *err)
+{
+	if (libraries->libc && vz_object_symbol(libraries->libc, "gnu_get_libc_version", NULL))
+		return 0;
+	vz_pyver_refuse(target, err);
+	if (libraries->musl) {
+		vz_err_why(err, "its C library is musl; only glibc is supported");
+		vz_err_try(err, "run the program on a distribution with glibc");
+	} else {
+		vz_err_why(
+			err,
+			"it has no C library that can be called: libc.so.6 of glibc is not loaded");
+		vz_err_try(err, "use a Python that is linked with glibc dynamically");
+	}
+	return -ENOTSUP;
+}
+
+int vz_pyver_libc(const struct vz_target *target, const struct vz_objects *objects,
+		  struct vz_python *ret, struct vz_err *err)
+{
+	struct libraries libraries;
+	int rc;
+
+	find_libraries(objects, &libraries);
+	rc = check_libraries(target, &libraries, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < VZ_NLIBCSYMS; i++) {
+		ret->libc[i] = find_function(&libraries, libc_names[i]);
+		if (ret->libc[i])
+			continue;
+		rc = vz_pyver_refuse(target, err);
+		vz_err_why(err, "its C library does not export %s", libc_names[i]);
+		return rc;
+	}
+	vz_object_text(libraries.libc, 0, &ret->libc_start, &ret->libc_end);
+	if (libraries.ld)
+		vz_object_text(libraries.ld, 0, &ret->ld_start, &ret->ld_end);
+	find_code(target, libraries.libc, ret);
+	find_code(target, libraries.libpthread, ret);
+	return 0;
+}
