@@ -36,16 +36,7 @@ void vz_track_name(struct vz_track *track, const char *name);
 /** Write what is pending; the track is freed.  Frames still open stay open in the file: never guessed closed. */
 void vz_track_end(struct vz_track *track, uint64_t ns);
 
-enum vz_entry { VZ_ENTRY_CALL = 0, VZ_ENTRY_RESUME = 1, VZ_ENTRY_THROW = 2, VZ_ENTRY_OPEN = 3 };
-/* OPEN: was on the stack already at the attach, or was found there after a loss: began before NS. */
-enum vz_leave {
-	VZ_LEAVE_RETURN = 0,
-	VZ_LEAVE_YIELD = 1,
-	VZ_LEAVE_UNWIND = 2,
-	VZ_LEAVE_UNSEEN = 3, /* it is gone, when and how it left was not seen; NS is an upper bound */
-};
-
-/** Push a frame.  NS before the last NS of this track is raised to that. */
+/** Push a frame (HOW: enum vz_entry of wire.h).  NS before the last NS of this track is raised to that. */
 void vz_track_enter(struct vz_track *track, uint32_t function, enum vz_entry how, uint64_t ns);
 /** Pop the top frame; ignored on an empty stack (the caller counts those). */
 void vz_track_leave(struct vz_track *track, enum vz_leave how, uint64_t ns);

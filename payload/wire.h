@@ -522,6 +522,21 @@ struct vz_file_footer {
 };
 _Static_assert(sizeof(struct vz_file_footer) == 32, "file format changed");
 
+/* How a frame was entered and left. */
+enum vz_entry {
+	VZ_ENTRY_CALL = 0,
+	VZ_ENTRY_RESUME = 1, /* a generator or coroutine was entered again */
+	VZ_ENTRY_THROW = 2,  /* ... by an exception thrown into it */
+	VZ_ENTRY_OPEN = 3,   /* found on the stack at the attach or after a loss: began before */
+};
+
+enum vz_leave {
+	VZ_LEAVE_RETURN = 0,
+	VZ_LEAVE_YIELD = 1,
+	VZ_LEAVE_UNWIND = 2,
+	VZ_LEAVE_UNSEEN = 3, /* gone; when and how was not seen, the time is an upper bound */
+};
+
 /*
  * An EVENTS block holds consecutive events of one track and decodes alone.
  * Its raw payload is VZ_EVENTS_FIELDS varints, then the columns.
