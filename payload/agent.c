@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: MIT */
+#include "payload/agent.h"
+
+#include "payload/hook.h"
+#include "payload/intern.h"
+
+enum {
+	STACK_BYTES = 1 << 20, /* audit hooks may run Python code on it */
+	GUARD_BYTES = 4096,
+	TOOL_DIED = 1 << 30, /* FUTEX_OWNER_DIED */
+	POLL_NS = 20 * 1000 * 1000,
+	BIRTH_POLL_NS = 2 * 1000 * 1000,
+	PREFAULT_BYTES = 2 << 20,
+	SIG_SETMASK = 2,
+	DETACHED = 1,
+	SA_RESTART = 0x10000000,
+	CLONE_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000, /* VM FS FILES SIGHAND THREAD SYSVSEM */
+};
+
+/* In .data: attach finds it by symbol and fills it in before anything runs. */
+__attribute__((visibility("default"))) struct vz_boot vz_boot = {
+	.magic = VZ_WIRE_MAGIC,
+	.version = VZ_WIRE_VERSION,
+	.size = sizeof(struct vz_boot),
+	.arena_fd = -1,
+};
+
+/* The agent's stack, behind a guard page: unmapped with the image, never cached by libc. */
+__attribute__((visibility("default"), aligned(4096))) uint8_t vz_agent_stack[GUARD_BYTES + STACK_BYTES];
+static uint8_t reaper_stack[4096] __attribute__((aligned(64)));
+static struct {
+	uint32_t agent_tid;
+	uint64_t arena, arena_bytes, private, private_bytes;
+} reap;
+struct {
+	uint64_t base, bytes, munmap;
+} vz_child_unmap; /* read by vz_child_entry */
+static const struct vz_hook_ops *hooks;
+static uint32_t child_pending;
+
+int vz_child_entry(void *unused);
+int vz_child_leaves(void);
+long vz_clone_reaper(void *stack_top, long flags);
+void vz_reaper_exit(uint64_t base, uint64_t bytes, uint64_t gadget);
+void vz_start(struct vz_home *home);
+void vz_reaper(void);
+
+#define LIBC(name, result, ...) ((result(*)(__VA_ARGS__))vz_boot.libc[VZ_LIBC_##name])
+
+/* ---- going away -------------------------------------------------------- */
+
+static long task_gone(uint32_t tid)
+{
+	long pid = vz_sys(VZ_SYS_GETPID, 0, 0, 0);
+
+	return vz_sys(VZ_SYS_TGKILL, pid, tid, 0) == -VZ_ESRCH;
+}
+
+static void unmap(uint64_t base, uint64_t bytes)
+{
+	if (base && bytes)
+		vz_sys(VZ_SYS_MUNMAP, (long)base, (long)bytes, 0);
+}
+
+/* Runs on a raw thread: no TLS, no libc, and at the end no memory. */
+__attribute__((used)) void vz_reaper(void)
+{
+	while (!task_gone(reap.agent_tid))
+		vz_sleep_ns(50 * 1000);
+	unmap(reap.arena, reap.arena_bytes);
+	unmap(reap.private, reap.private_bytes);
+	if (vz_boot.exit_gadget)
+		vz_reaper_exit(vz_boot.image_base, vz_boot.image_bytes, vz_boot.exit_gadget);
+}
+
+static uint64_t parse_hex(const char *s)
+{
+	uint64_t v = 0;
+
+	for (; *s; s++) {
+		unsigned d = *s >= '0' && *s <= '9' ? (unsigned)(*s - '0')
+			     : *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a' + 10) : 99;
+
+		if (d > 15)
+			break;
+		v = v << 4 | d;
+	}
+	return v;
+}
+
+/* Where the borrowed thread is blocked: 0: it runs, 1: gone, else its program counter. */
+static uint64_t home_pc(void)
+{
+	char path[64] = "/proc/self/task/", text[256];
+	uint32_t tid = vz_boot.home_tid, n = 16, digits = 1;
+	long fd, len;
+
+	for (uint32_t t = tid; t >= 10; t /= 10)
+		digits++;
+	for (uint32_t i = digits; i > 0; i--, tid /= 10)
+		path[n + i - 1] = (char)('0' + tid % 10);
+	n += digits;
+	for (const char *s = "/syscall"; *s; s++)
+		path[n++] = *s;
+	path[n] = '\0';
+	fd = vz_sys6(VZ_SYS_OPENAT, -100, (long)path, 02000000, 0, 0, 0);
+	if (fd < 0)
+		return fd == -2 ? 1 : 0;
+	len = vz_sys(VZ_SYS_READ, fd, (long)text, sizeof(text) - 1);
+	vz_sys(VZ_SYS_CLOSE, fd, 0, 0);
+	if (len <= 0)
+		return 1;
+	text[len] = '\0';
+	while (len > 0 && text[len - 1] != ' ')
+		len--;
+	return text[0] == 'r' ? 0 : parse_hex(text + len + 2); /* "running", else "... 0xpc" */
+}
+
+/* The borrowed thread set its flag a few instructions before it left; see it elsewhere, or give it time. */
+static void wait_home(void)
+{
+	for (int running = 0; running < 10;) {
+		uint64_t pc = vz_boot.home_done ? home_pc() : vz_boot.image_base;
+
+		if (pc && (pc < vz_boot.image_base || pc >= vz_boot.image_base + vz_boot.image_bytes))
+			return;
+		running += pc == 0;
+		vz_sleep_ns(2 * 1000 * 1000);
+	}
+}
+
+static void leave(void)
+{
+	wait_home();
+	vz_intern_fini();
+	reap.agent_tid = vz_boot.agent_tid;
+	reap.arena = vz_boot.arena_raddr;
+	reap.arena_bytes = vz_boot.arena_raddr ? vz_boot.arena_bytes : 0;
+	reap.private = vz_boot.private_raddr;
+	reap.private_bytes = vz_boot.private_bytes;
+	if (vz_boot.arena_fd >= 0)
+		vz_sys(VZ_SYS_CLOSE, vz_boot.arena_fd, 0, 0);
+	vz_boot.arena_fd = -1;
+	vz_clone_reaper(reaper_stack + sizeof(reaper_stack), CLONE_FLAGS);
+}
+
+/* ---- in a forked child ------------------------------------------------- */
+
+/*
+ * Runs from the child's evaluation loop, through vz_child_entry, which unmaps the
+ * image if this returns 1.
+ */
+__attribute__((used)) int vz_child_leaves(void)
+{
+	struct vz_saved_error saved;
+
+	vz_error_save(&saved);
+	vz_agent_ts = vz_ts_current();
+	if (hooks->remove() || !vz_intern_unwatch()) {
+		vz_error_restore(&saved);
+		return 0; /* somebody hooked on top of us: the code must stay */
+	}
+	vz_error_restore(&saved);
+	vz_intern_fini();
+	unmap(vz_boot.private_raddr, vz_boot.private_bytes);
+	if (vz_boot.arena_fd >= 0)
+		vz_sys(VZ_SYS_CLOSE, vz_boot.arena_fd, 0, 0);
+	vz_child_unmap.base = vz_boot.image_base;
+	vz_child_unmap.bytes = vz_boot.image_bytes;
+	vz_child_unmap.munmap = vz_boot.libc[VZ_LIBC_munmap];
+	return vz_child_unmap.munmap != 0;
+}
+
+void vz_agent_in_child(void)
+{
+	if (__atomic_exchange_n(&child_pending, 1, __ATOMIC_RELAXED))
+		return;
+	if (VZ_PY(Py_AddPendingCall, int, int (*)(void *), void *)(vz_child_entry, NULL) < 0)
+		child_pending = 0; /* queue full: the next event tries again */
+}
+
+/* ---- recording --------------------------------------------------------- */
+
+static void set_state(uint32_t state)
+{
+	__atomic_store_n(&vz_control->state, state, __ATOMIC_RELEASE);
+	__atomic_store_n(&vz_boot.status, state, __ATOMIC_RELEASE);
+	vz_sys6(VZ_SYS_FUTEX, (long)&vz_control->state, 1, 1 << 30, 0, 0, 0);
+}
+
+static uint32_t command(void)
+{
+	return __atomic_load_n(&vz_control->command, __ATOMIC_ACQUIRE);
+}
+
+static void wait_command(uint32_t while_it_is, uint64_t ns)
+{
+	struct vz_timespec ts = { 0, (int64_t)ns };
+
+	vz_sys6(VZ_SYS_FUTEX, (long)&vz_control->command, VZ_FUTEX_WAIT, while_it_is, (long)&ts, 0,
+		0);
+}
+
+/* 0 while the tool lives and keeps its lease. */
+static uint32_t tool_lost(void)
+{
+	static uint32_t lease;
+	static uint64_t since;
+	uint64_t now = vz_monotonic_ns();
+	uint32_t seen = __atomic_load_n(&vz_control->lease, __ATOMIC_RELAXED);
+
+	if (__atomic_load_n(&vz_control->tool_lock, __ATOMIC_RELAXED) & TOOL_DIED)
+		return VZ_AGENT_TOOL_DEAD;
+	if (seen != lease || !since) {
+		lease = seen;
+		since = now;
+	}
+	return now - since > vz_boot.lease_ns ? VZ_AGENT_LEASE : 0;
+}
+
+static int finalizing(void)
+{
+	if (VZ_PY_HAS(Py_IsFinalizing) && VZ_PY(Py_IsFinalizing, int, void)())
+		return 1;
+	if (VZ_PY_HAS(_Py_IsFinalizing) && VZ_PY(_Py_IsFinalizing, int, void)())
+		return 1;
+	return !VZ_PY(Py_IsInitialized, int, void)();
+}
+
+static int take_gil(void)
+{
+	int state = VZ_PY(PyGILState_Ensure, int, void)();
+
+	vz_agent_ts = vz_ts_current();
+	return state;
+}
+
+static void release_gil(int state)
+{
+	vz_agent_ts = NULL;
+	VZ_PY(PyGILState_Release, void, int)(state);
+}
+
+/* Are the structures where the table says?  What we know about ourselves must be found there. */
+static int layout_ok(void)
+{
+	const uint8_t *ts = vz_agent_ts;
+	uint8_t *is;
+
+	if (vz_load(ts, vz_boot.off.ts_thread_id) != vz_thread_pointer())
+		return 0;
+	is = VZ_PY(PyInterpreterState_Head, uint8_t *, void)();
+	while (is && is != vz_load_ptr(ts, vz_boot.off.ts_interp))
+		is = VZ_PY(PyInterpreterState_Next, uint8_t *, void *)(is);
+	return is && !vz_load_ptr(ts, vz_boot.off.ts_c_profilefunc) &&
+	       vz_load(is, vz_boot.off.is_next_unique_id) >= vz_load(ts, vz_boot.off.ts_id);
+}
+
+static uint32_t install(void)
+{
+	uint64_t begin = vz_monotonic_ns(), got;
+	uint32_t rc = VZ_AGENT_OK;
+	int state;
+
+	if (finalizing())
+		return vz_fail(VZ_AGENT_FINALIZING, "the interpreter is shutting down");
+	state = take_gil();
+	got = vz_monotonic_ns();
+	vz_control->gil_wait_ns = got - begin;
+	if (command() == VZ_COMMAND_STOP || tool_lost())
+		rc = vz_fail(VZ_AGENT_CANCELLED, "told to stop before the GIL was free");
+	else if (!layout_ok())
+		rc = vz_fail(VZ_AGENT_LAYOUT, "CPython's structures are not as expected");
+	if (!rc) {
+		vz_intern_watch();
+		rc = hooks->install();
+		if (rc)
+			vz_intern_unwatch();
+		/* Seen by the tool before another thread can record: the GIL is still ours. */
+		else
+			set_state(VZ_STATE_RUNNING);
+	}
+	release_gil(state);
+	vz_control->install_ns = vz_monotonic_ns() - got;
+	return rc;
+}
+
+static void remove_hooks(void)
+{
+	uint64_t got;
+	int state;
+
+	if (finalizing())
+		for (;;) /* the process ends; its memory must stay until then */
+			vz_sleep_ns(1000 * 1000 * 1000);
+	state = take_gil();
+	got = vz_monotonic_ns();
+	vz_control->left_hooks = hooks->remove();
+	vz_control->left_hooks += !vz_intern_unwatch();
+	release_gil(state);
+	vz_control->remove_ns = vz_monotonic_ns() - got;
+}
+
+static void scan(void)
+{
+	int state;
+
+	if (finalizing())
+		return;
+	state = take_gil();
+	hooks->scan();
+	release_gil(state);
+}
+
+/* Until told to stop; returns why it ended. */
+static uint32_t record(void)
+{
+	uint64_t poll = vz_boot.adopt == VZ_ADOPT_AUTOMATIC ? POLL_NS : BIRTH_POLL_NS;
+	uint32_t lost = 0;
+
+	while (command() == VZ_COMMAND_GO && !(lost = tool_lost())) {
+		wait_command(VZ_COMMAND_GO, poll);
+		if (command() == VZ_COMMAND_GO && vz_interps_changed())
+			scan();
+	}
+	return lost;
+}
+
+static int make_arena(void)
+{
+	uint64_t private_bytes = sizeof(struct vz_private) + 4 * (uint64_t)vz_boot.nchunks;
+	void *private;
+	long fd, at;
+
+	fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach", VZ_MFD_CLOEXEC | VZ_MFD_NOEXEC_SEAL, 0);
+	if (fd < 0) /* before Linux 6.3 */
+		fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach", VZ_MFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	vz_boot.arena_fd = (int32_t)fd;
+	if (vz_sys(VZ_SYS_FTRUNCATE, fd, (long)vz_boot.arena_bytes, 0) < 0)
+		return -1;
+	at = vz_sys6(VZ_SYS_MMAP, 0, (long)vz_boot.arena_bytes, VZ_PROT_READ | VZ_PROT_WRITE,
+		     VZ_MAP_SHARED, fd, 0);
+	if (at < 0 && at > -4096)
+		return -1;
+	vz_boot.arena_raddr = (uint64_t)at;
+	vz_sys(VZ_SYS_MADVISE, at, (long)vz_boot.arena_bytes, VZ_MADV_DONTFORK);
+	private_bytes = (private_bytes + 4095) & ~UINT64_C(4095);
+	private = vz_map_anonymous(private_bytes);
+	if (!private)
+		return -1;
+	vz_boot.private_raddr = (uint64_t)private;
+	vz_boot.private_bytes = private_bytes;
+	if (vz_sys(VZ_SYS_MADVISE, (long)private, (long)private_bytes, VZ_MADV_WIPEONFORK) < 0)
+		return -1;
+	vz_sys(VZ_SYS_MADVISE, at, PREFAULT_BYTES, VZ_MADV_POPULATE_WRITE);
+	vz_ring_init((void *)at, private);
+	return vz_intern_init();
+}
+
+static uint32_t wait_for_go(void)
+{
+	uint32_t lost;
+
+	while (!(lost = tool_lost())) {
+		if (command() != VZ_COMMAND_NONE)
+			return command() == VZ_COMMAND_GO ? 0 : VZ_AGENT_CANCELLED;
+		wait_command(VZ_COMMAND_NONE, POLL_NS);
+	}
+	return lost;
+}
+
+static void run(void)
+{
+	uint32_t rc = wait_for_go();
+
+	vz_sys(VZ_SYS_CLOSE, vz_boot.arena_fd, 0, 0);
+	vz_boot.arena_fd = -1;
+	if (!rc) {
+		set_state(VZ_STATE_WAIT_GIL);
+		rc = install();
+	}
+	if (rc) {
+		vz_control->error = rc;
+		set_state(VZ_STATE_FAILED);
+		return;
+	}
+	vz_control->error = record();
+	set_state(VZ_STATE_LEAVING);
+	remove_hooks();
+	if (vz_control->left_hooks) {
+		set_state(VZ_STATE_FAILED); /* something may still call us: stay mapped, and say so */
+		for (;;)
+			vz_sleep_ns(UINT64_C(3600) * 1000000000u);
+	}
+	set_state(VZ_STATE_GONE);
+}
+
+static void *agent_main(void *unused)
+{
+	(void)unused;
+	vz_boot.agent_tid = (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0);
+	hooks = vz_boot.hook == VZ_HOOK_PROFILE ? &vz_hook_profile : &vz_hook_monitoring;
+	if (make_arena() < 0) {
+		vz_boot.error = VZ_AGENT_NO_MEMORY;
+		__atomic_store_n(&vz_boot.status, VZ_STATE_FAILED, __ATOMIC_RELEASE);
+	} else {
+		vz_control->agent_tid = vz_boot.agent_tid;
+		set_state(VZ_STATE_READY);
+		run();
+	}
+	leave();
+	return NULL;
+}
+
+/* ---- on the borrowed thread -------------------------------------------- */
+
+static void start_agent(void)
+{
+	_Alignas(16) uint8_t attr[128], thread[16];
+	int rc;
+
+	vz_sys(VZ_SYS_MPROTECT, (long)vz_agent_stack, GUARD_BYTES, 0);
+	rc = LIBC(pthread_attr_init, int, void *)(attr);
+	if (!rc)
+		rc = LIBC(pthread_attr_setstack, int, void *, void *, uint64_t)(
+			attr, vz_agent_stack + GUARD_BYTES, STACK_BYTES);
+	if (!rc)
+		rc = LIBC(pthread_attr_setdetachstate, int, void *, int)(attr, DETACHED);
+	if (!rc)
+		rc = LIBC(pthread_create, int, void *, void *, void *(*)(void *), void *)(
+			thread, attr, agent_main, NULL);
+	LIBC(pthread_attr_destroy, int, void *)(attr);
+	vz_boot.create_result = rc;
+	if (rc) {
+		vz_boot.error = VZ_AGENT_NO_THREAD;
+		__atomic_store_n(&vz_boot.status, VZ_STATE_FAILED, __ATOMIC_RELEASE);
+	}
+}
+
+/*
+ * A signal that came in meanwhile would have interrupted the call that we are
+ * about to restart, unless its handler restarts calls or there is none.
+ */
+static int must_interrupt(const struct vz_home *home)
+{
+	uint64_t pending = 0;
+
+	vz_sys(VZ_SYS_RT_SIGPENDING, (long)&pending, 8, 0);
+	pending &= ~home->sigmask;
+	for (int sig = 1; sig <= 64; sig++) {
+		struct {
+			uint64_t handler, flags, restorer, mask;
+		} action = { 0, 0, 0, 0 };
+
+		if (!(pending >> (sig - 1) & 1))
+			continue;
+		vz_sys6(VZ_SYS_RT_SIGACTION, sig, 0, (long)&action, 8, 0, 0);
+		if (action.handler > 1 && !(action.flags & SA_RESTART))
+			return 1;
+	}
+	return 0;
+}
+
+__attribute__((used)) void vz_start(struct vz_home *home)
+{
+	/* The image came as one readable, executable mapping; nothing may be written before this. */
+	if (vz_sys(VZ_SYS_MPROTECT, (long)vz_boot.writable_base, (long)vz_boot.writable_bytes,
+		   VZ_PROT_READ | VZ_PROT_WRITE) == 0) {
+		vz_boot.entry_ticks = vz_tsc();
+		vz_boot.home_tid = (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0);
+		start_agent();
+	}
+	if (home->restarts && must_interrupt(home)) {
+		home->pop.rax = (uint64_t)-VZ_EINTR;
+		home->pop.rip = home->eintr_rip;
+	}
+	vz_sys6(VZ_SYS_RT_SIGPROCMASK, SIG_SETMASK, (long)&home->sigmask, 0, 8, 0, 0);
+	if (vz_boot.home_tid) {
+		vz_boot.home_ticks = vz_tsc();
+		__atomic_store_n(&vz_boot.home_done, 1, __ATOMIC_RELEASE);
+	}
+}
+
+void *memset(void *to, int c, size_t n);
+void *memcpy(void *to, const void *from, size_t n);
+
+/* gcc turns loops and struct copies into these even when freestanding. */
+__attribute__((used)) void *memset(void *to, int c, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		((volatile uint8_t *)to)[i] = (uint8_t)c;
+	return to;
+}
+
+__attribute__((used)) void *memcpy(void *to, const void *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		((volatile uint8_t *)to)[i] = ((const uint8_t *)from)[i];
+	return to;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hook.h - the two ways to hear of calls, behind one interface, and the
+ * interpreters that they are installed in.  Everything needs the GIL.
+ */
+#ifndef VZ_PAYLOAD_HOOK_H
+#define VZ_PAYLOAD_HOOK_H
+
+#include "payload/pyapi.h"
+
+enum { VZ_MAX_INTERPS = 64 };
+
+struct vz_interp {
+	uint8_t *is;      /* PyInterpreterState; NULL: entry unused */
+	uint64_t id;      /* never reused, unlike the address */
+	uint64_t *births; /* counter of thread states ever made */
+	uint64_t seen;    /* its value at our last scan */
+	uint8_t hooked;
+	uint8_t own_gil; /* 3.12+: runs beside us, so it is not recorded */
+	uint8_t tool;    /* sys.monitoring id */
+	uint8_t pad[5];
+};
+
+extern struct vz_interp vz_interps[VZ_MAX_INTERPS];
+/* The agent's own thread state while it holds the GIL. */
+extern uint8_t *vz_agent_ts;
+
+struct vz_hook_ops {
+	/** Install in all interpreters and threads, recording open frames.  0 or an enum vz_agent_error; then nothing is installed. */
+	uint32_t (*install)(void);
+	/** Interpreters or threads may have been born: install there too. */
+	void (*scan)(void);
+	/** Take everything out that is ours.  Returns how many hooks had to stay. */
+	unsigned (*remove)(void);
+};
+
+extern const struct vz_hook_ops vz_hook_profile;
+extern const struct vz_hook_ops vz_hook_monitoring;
+
+/** Bring vz_interps up to date; new ones are not hooked yet. */
+void vz_interps_refresh(void);
+/** 1 if an interpreter, or a thread where that matters, was born since the last scan.  Needs no GIL. */
+int vz_interps_changed(void);
+/** Say in vz_control why; returns ERROR. */
+uint32_t vz_fail(uint32_t error, const char *text);
+/** Kernel thread id of the thread of TS, 0 if it cannot be told. */
+uint32_t vz_ts_tid(const uint8_t *ts);
+
+#endif /* VZ_PAYLOAD_HOOK_H */

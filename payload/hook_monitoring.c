@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CPython 3.12+: sys.monitoring with callbacks that are objects of our own with
+ * a vectorcall, which is the cheapest thing the interpreter can call.
+ *
+ * It reaches all threads of an interpreter, also those not yet born.  Which
+ * thread runs is told by the thread pointer; an object of ours in the thread
+ * state's dict tells when a thread ends, so that a pointer used again is
+ * not mistaken for the old thread.
+ */
+#include "payload/agent.h"
+#include "payload/hook.h"
+#include "payload/intern.h"
+#include "payload/names.h"
+
+enum { NEVENTS = 9, LOOKUP_SLOTS = 4 * VZ_MAX_SLOTS, NO_THREAD = 0 };
+
+static const char SENTINEL_KEY[] = "vizattach";
+
+typedef void *(*callback_fn)(void *self, void *const *args, uint64_t nargs, void *names);
+
+struct callback {
+	int64_t refcnt;
+	void *type;
+	callback_fn call;
+};
+
+/* In each traced thread state's dict. */
+struct sentinel {
+	int64_t refcnt;
+	void *type;
+	struct vz_thread *thread;
+};
+
+static struct vz_pytype callback_type, sentinel_type;
+static struct callback callbacks[NEVENTS];
+static struct sentinel sentinels[VZ_MAX_SLOTS];
+
+/* The thread of the last event: most events come from the same thread as the one before. */
+static struct {
+	uint64_t self;
+	struct vz_thread *thread;
+} last;
+/* Slot index by thread pointer, open addressing without deletions: rebuilt when threads go. */
+static uint16_t lookup[LOOKUP_SLOTS];
+
+static uint32_t place(uint64_t self)
+{
+	return (uint32_t)((self * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & (LOOKUP_SLOTS - 1);
+}
+
+static void lookup_add(uint32_t index)
+{
+	uint32_t i = place(vz_private->threads[index].self);
+
+	while (lookup[i] != NO_THREAD)
+		i = (i + 1) & (LOOKUP_SLOTS - 1);
+	lookup[i] = (uint16_t)index;
+}
+
+/* Deleting in place: entries behind the hole move up if their place allows. */
+static void lookup_remove(uint32_t index)
+{
+	uint32_t i = place(vz_private->threads[index].self), hole;
+
+	while (lookup[i] != index) {
+		if (lookup[i] == NO_THREAD)
+			return;
+		i = (i + 1) & (LOOKUP_SLOTS - 1);
+	}
+	hole = i;
+	lookup[hole] = NO_THREAD;
+	for (i = (i + 1) & (LOOKUP_SLOTS - 1); lookup[i] != NO_THREAD;
+	     i = (i + 1) & (LOOKUP_SLOTS - 1)) {
+		uint32_t want = place(vz_private->threads[lookup[i]].self);
+
+		if (((i - want) & (LOOKUP_SLOTS - 1)) >= ((i - hole) & (LOOKUP_SLOTS - 1))) {
+			lookup[hole] = lookup[i];
+			lookup[i] = NO_THREAD;
+			hole = i;
+		}
+	}
+}
+
+static void close_thread(struct vz_thread *t)
+{
+	if (!vz_private->alive || !t->in_use)
+		return;
+	if (last.thread == t)
+		last.self = 0;
+	lookup_remove(t->index);
+	vz_thread_close(t);
+}
+
+static void on_sentinel_dealloc(void *self)
+{
+	close_thread(((struct sentinel *)self)->thread);
+}
+
+static struct vz_thread *find_thread(uint64_t self)
+{
+	for (uint32_t i = place(self); lookup[i] != NO_THREAD; i = (i + 1) & (LOOKUP_SLOTS - 1))
+		if (vz_private->threads[lookup[i]].self == self)
+			return &vz_private->threads[lookup[i]];
+	return NULL;
+}
+
+/* Ask CPython to tell us when this, the running, thread state ends. */
+static void bind(struct vz_thread *t, uint8_t *ts)
+{
+	struct vz_saved_error saved;
+	struct sentinel *s = &sentinels[t->index];
+	void *dict;
+
+	vz_error_save(&saved);
+	dict = VZ_PY(PyThreadState_GetDict, void *, void)();
+	*s = (struct sentinel){ .refcnt = 1, .type = &sentinel_type, .thread = t };
+	if (dict &&
+	    VZ_PY(PyDict_SetItemString, int, void *, const char *, void *)(dict, SENTINEL_KEY, s) == 0) {
+		t->bound = 1;
+		t->ts = ts;
+	}
+	if (VZ_PY(PyErr_Occurred, void *, void)())
+		VZ_PY(PyErr_Clear, void, void)();
+	vz_error_restore(&saved);
+	s->refcnt--; /* the dict's reference is the only one */
+}
+
+static struct vz_thread *open_thread(uint8_t *ts, uint64_t self, uint32_t tid, unsigned flags)
+{
+	struct vz_thread *t = vz_thread_open(ts, self, tid, flags);
+	uint8_t *is = vz_load_ptr(ts, vz_boot.off.ts_interp);
+
+	if (!t)
+		return NULL;
+	for (int i = 0; i < VZ_MAX_INTERPS; i++)
+		if (vz_interps[i].is == is)
+			t->interp = &vz_interps[i];
+	t->slot->interp = t->interp ? t->interp->id : 0;
+	lookup_add(t->index);
+	return t;
+}
+
+/* The thread pointer changed since the last event. */
+__attribute__((noinline)) static struct vz_thread *switch_thread(uint64_t self)
+{
+	struct vz_thread *t;
+	uint8_t *ts;
+
+	if (!vz_private->alive) {
+		vz_agent_in_child();
+		return NULL;
+	}
+	t = find_thread(self);
+	if (!t || !t->bound) {
+		ts = vz_ts_current();
+		if (!ts || ts == vz_agent_ts)
+			return NULL;
+		/* The same pointer, but a thread that ended unseen before its first event. */
+		if (t && (t->ts != ts || t->ts_id != vz_load(ts, vz_boot.off.ts_id))) {
+			close_thread(t);
+			t = NULL;
+		}
+		if (!t) {
+			t = open_thread(ts, self, (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0), 0);
+			if (!t) {
+				vz_control->lost_no_slot++;
+				return NULL;
+			}
+			vz_control->threads_adopted++;
+		}
+		bind(t, ts);
+	}
+	last.self = self;
+	last.thread = t;
+	return t;
+}
+
+static inline struct vz_thread *current_thread(void)
+{
+	uint64_t self = vz_thread_pointer();
+
+	if (VZ_LIKELY(last.self == self))
+		return last.thread;
+	return switch_thread(self);
+}
+
+static inline void record(unsigned kind, void *code)
+{
+	struct vz_thread *t = current_thread();
+
+	if (VZ_LIKELY(t != NULL))
+		vz_put(t, kind, vz_intern_code(code));
+}
+
+/* PyMethodDef of what the legacy profiler calls a C function, else 0: types and slot wrappers are left out alike. */
+static inline uint64_t method_def(void **callable)
+{
+	void *type = vz_load_ptr(*callable, VZ_OB_TYPE);
+
+	if (type == VZ_PY_DATA(PyCFunction_Type) || type == VZ_PY_DATA(PyCMethod_Type))
+		return vz_load(*callable, VZ_CFUNCTION_ML);
+	if (type == VZ_PY_DATA(PyMethodDescr_Type))
+		return vz_load(*callable, VZ_DESCR_METHOD);
+	if (type == VZ_PY_DATA(PyMethod_Type)) {
+		*callable = vz_load_ptr(*callable, VZ_METHOD_FUNC);
+		type = vz_load_ptr(*callable, VZ_OB_TYPE);
+		if (type == VZ_PY_DATA(PyCFunction_Type))
+			return vz_load(*callable, VZ_CFUNCTION_ML);
+	}
+	return 0;
+}
+
+static inline void record_c(unsigned kind, void *callable)
+{
+	uint64_t ml = method_def(&callable);
+	struct vz_thread *t;
+
+	if (!ml)
+		return;
+	t = current_thread();
+	if (VZ_LIKELY(t != NULL))
+		vz_put(t, kind, vz_intern_c(ml, callable));
+}
+
+#define CALLBACK(name, record_what, kind, arg)                                                     \
+	static void *name(void *self, void *const *args, uint64_t nargs, void *names)              \
+	{                                                                                          \
+		(void)self, (void)nargs, (void)names;                                              \
+		record_what(kind, args[arg]);                                                      \
+		return VZ_PY_DATA(_Py_NoneStruct);                                                 \
+	}
+
+CALLBACK(on_start, record, VZ_EV_CALL, 0)
+CALLBACK(on_resume, record, VZ_EV_RESUME, 0)
+CALLBACK(on_throw, record, VZ_EV_THROW, 0)
+CALLBACK(on_return, record, VZ_EV_RETURN, 0)
+CALLBACK(on_yield, record, VZ_EV_YIELD, 0)
+CALLBACK(on_unwind, record, VZ_EV_UNWIND, 0)
+CALLBACK(on_call, record_c, VZ_EV_C_CALL, 2)
+CALLBACK(on_c_return, record_c, VZ_EV_C_RETURN, 2)
+CALLBACK(on_c_raise, record_c, VZ_EV_C_RAISE, 2)
+
+/* C_RETURN and C_RAISE come with CALL and cannot be switched on by themselves. */
+static const struct {
+	const char *name;
+	callback_fn call;
+	uint8_t c_only, settable;
+} events[NEVENTS] = {
+	{ "PY_START", on_start, 0, 1 },   { "PY_RESUME", on_resume, 0, 1 },
+	{ "PY_THROW", on_throw, 0, 1 },   { "PY_RETURN", on_return, 0, 1 },
+	{ "PY_YIELD", on_yield, 0, 1 },   { "PY_UNWIND", on_unwind, 0, 1 },
+	{ "CALL", on_call, 1, 1 },        { "C_RETURN", on_c_return, 1, 0 },
+	{ "C_RAISE", on_c_raise, 1, 0 },
+};
+
+/* Call sys.monitoring.NAME(a, b, c); -1 for a leaves an argument out.  New reference or NULL with an exception. */
+static void *monitoring_call(const char *name, long a, long b, void *c)
+{
+	void *module = VZ_PY(PySys_GetObject, void *, const char *)("monitoring");
+	void *function, *args, *result = NULL;
+	int n = c ? 3 : b >= 0 ? 2 : 1;
+
+	function = module ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(module, name)
+			  : NULL;
+	if (!function)
+		return NULL;
+	args = VZ_PY(PyTuple_New, void *, int64_t)(n);
+	if (args) {
+		VZ_PY(PyTuple_SetItem, int, void *, int64_t, void *)
+		(args, 0, VZ_PY(PyLong_FromLong, void *, long)(a));
+		if (n > 1)
+			VZ_PY(PyTuple_SetItem, int, void *, int64_t, void *)
+		(args, 1, VZ_PY(PyLong_FromLong, void *, long)(b));
+		if (n > 2) {
+			vz_incref(c);
+			VZ_PY(PyTuple_SetItem, int, void *, int64_t, void *)(args, 2, c);
+		}
+		result = VZ_PY(PyObject_CallObject, void *, void *, void *)(function, args);
+		vz_decref(args);
+	}
+	vz_decref(function);
+	return result;
+}
+
+static int ok(void *result)
+{
+	if (!result) {
+		VZ_PY(PyErr_Clear, void, void)();
+		return 0;
+	}
+	vz_decref(result);
+	return 1;
+}
+
+static long event_bit(const char *name)
+{
+	void *module = VZ_PY(PySys_GetObject, void *, const char *)("monitoring");
+	void *set = module ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(module,
+											"events")
+			   : NULL;
+	void *bit = set ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(set, name)
+			: NULL;
+	long value = bit ? VZ_PY(PyLong_AsLong, long, void *)(bit) : 0;
+
+	vz_xdecref(bit);
+	vz_xdecref(set);
+	if (VZ_PY(PyErr_Occurred, void *, void)())
+		VZ_PY(PyErr_Clear, void, void)();
+	return value;
+}
+
+/* use_tool_id(id, name) by hand, since its second argument is text. */
+static int take_tool_id(long id)
+{
+	void *module = VZ_PY(PySys_GetObject, void *, const char *)("monitoring");
+	void *function = module ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(
+					  module, "use_tool_id")
+				: NULL;
+	void *args = function ? VZ_PY(PyTuple_New, void *, int64_t)(2) : NULL, *result = NULL;
+
+	if (args) {
+		VZ_PY(PyTuple_SetItem, int, void *, int64_t, void *)
+		(args, 0, VZ_PY(PyLong_FromLong, void *, long)(id));
+		VZ_PY(PyTuple_SetItem, int, void *, int64_t, void *)
+		(args, 1, VZ_PY(PyUnicode_InternFromString, void *, const char *)("vizattach"));
+		result = VZ_PY(PyObject_CallObject, void *, void *, void *)(function, args);
+		vz_decref(args);
+	}
+	vz_xdecref(function);
+	return ok(result);
+}
+
+/* Never steals: the ids without a meaning first, then the one for profilers. */
+static int find_tool_id(void)
+{
+	static const uint8_t order[] = { 4, 3, 2 };
+
+	for (unsigned i = 0; i < sizeof(order); i++)
+		if (take_tool_id(order[i]))
+			return order[i];
+	return -1;
+}
+
+/* Under a thread state of interpreter IN. */
+static unsigned unhook_here(struct vz_interp *in)
+{
+	unsigned left = 0;
+
+	left += !ok(monitoring_call("set_events", in->tool, 0, NULL));
+	for (int i = 0; i < NEVENTS; i++)
+		if (!events[i].c_only || vz_boot.c_calls)
+			left += !ok(monitoring_call("register_callback", in->tool,
+						    event_bit(events[i].name),
+						    VZ_PY_DATA(_Py_NoneStruct)));
+	left += !ok(monitoring_call("free_tool_id", in->tool, -1, NULL));
+	in->hooked = 0;
+	return left;
+}
+
+static uint32_t hook_here(struct vz_interp *in)
+{
+	long mask = 0;
+	int tool = find_tool_id();
+
+	if (tool < 0)
+		return VZ_AGENT_NO_TOOL_ID;
+	in->tool = (uint8_t)tool;
+	in->hooked = 1;
+	for (int i = 0; i < NEVENTS; i++) {
+		long bit = event_bit(events[i].name);
+
+		if (events[i].c_only && !vz_boot.c_calls)
+			continue;
+		if (!bit || !ok(monitoring_call("register_callback", tool, bit, &callbacks[i]))) {
+			unhook_here(in);
+			return VZ_AGENT_PYTHON_ERROR;
+		}
+		mask |= events[i].settable ? bit : 0;
+	}
+	if (!ok(monitoring_call("set_events", tool, mask, NULL))) {
+		unhook_here(in);
+		return VZ_AGENT_PYTHON_ERROR;
+	}
+	vz_control->interps_hooked++;
+	vz_control->tool_id = (uint32_t)tool;
+	return VZ_AGENT_OK;
+}
+
+/* Do something under a thread state of another interpreter (all of these share our GIL). */
+static uint32_t run_in(struct vz_interp *in, uint32_t (*what)(struct vz_interp *))
+{
+	uint8_t *mine, *visitor;
+	uint32_t rc;
+
+	if (vz_load_ptr(vz_agent_ts, vz_boot.off.ts_interp) == in->is)
+		return what(in);
+	visitor = VZ_PY(PyThreadState_New, uint8_t *, void *)(in->is);
+	if (!visitor)
+		return VZ_AGENT_PYTHON_ERROR;
+	mine = VZ_PY(PyThreadState_Swap, uint8_t *, void *)(visitor);
+	rc = what(in);
+	VZ_PY(PyThreadState_Clear, void, void *)(visitor);
+	VZ_PY(PyThreadState_Swap, uint8_t *, void *)(mine);
+	VZ_PY(PyThreadState_Delete, void, void *)(visitor);
+	return rc;
+}
+
+static void open_existing(struct vz_interp *in)
+{
+	uint8_t *ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(in->is);
+
+	for (; ts; ts = VZ_PY(PyThreadState_Next, uint8_t *, void *)(ts)) {
+		uint64_t self = vz_load(ts, vz_boot.off.ts_thread_id);
+		struct vz_thread *t;
+
+		if (ts == vz_agent_ts || !self || find_thread(self))
+			continue;
+		t = open_thread(ts, self, vz_ts_tid(ts), VZ_SLOT_AT_ATTACH);
+		if (!t)
+			continue;
+		vz_control->threads_at_attach++;
+		vz_name_thread(t);
+		vz_ring_stack(t, VZ_STACK_AT_ATTACH, 0);
+	}
+}
+
+static void init_objects(void)
+{
+	vz_pytype_init(&sentinel_type, "vizattach", sizeof(struct sentinel), on_sentinel_dealloc);
+	vz_pytype_init(&callback_type, "vizattach", sizeof(struct callback), NULL);
+	callback_type.vectorcall_offset = offsetof(struct callback, call);
+	callback_type.flags = 1u << 11; /* Py_TPFLAGS_HAVE_VECTORCALL */
+	for (int i = 0; i < NEVENTS; i++)
+		callbacks[i] = (struct callback){ 1 << 28, &callback_type, events[i].call };
+}
+
+static uint32_t hook_all(void)
+{
+	uint32_t rc, first = VZ_AGENT_OK;
+
+	vz_interps_refresh();
+	for (int i = 0; i < VZ_MAX_INTERPS; i++) {
+		struct vz_interp *in = &vz_interps[i];
+
+		if (!in->is || in->own_gil || in->hooked)
+			continue;
+		open_existing(in);
+		rc = run_in(in, hook_here);
+		if (rc && !first)
+			first = rc;
+	}
+	return first;
+}
+
+static uint32_t unhook_counted(struct vz_interp *in)
+{
+	return unhook_here(in);
+}
+
+/* Thread states' dicts hold our sentinels; in a child we no longer know which, so look at all. */
+static void drop_sentinels(struct vz_interp *in)
+{
+	uint8_t *ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(in->is);
+
+	for (; ts; ts = VZ_PY(PyThreadState_Next, uint8_t *, void *)(ts)) {
+		void *dict = vz_load_ptr(ts, vz_boot.off.ts_dict);
+
+		if (dict &&
+		    VZ_PY(PyDict_DelItemString, int, void *, const char *)(dict, SENTINEL_KEY))
+			VZ_PY(PyErr_Clear, void, void)();
+	}
+}
+
+static unsigned remove_hooks(void)
+{
+	unsigned left = 0;
+
+	vz_interps_refresh();
+	for (int i = 0; i < VZ_MAX_INTERPS; i++) {
+		struct vz_interp *in = &vz_interps[i];
+
+		if (!in->is || !in->hooked)
+			continue;
+		left += run_in(in, unhook_counted);
+		drop_sentinels(in);
+	}
+	last.self = 0;
+	return left;
+}
+
+static uint32_t install(void)
+{
+	uint32_t rc;
+
+	init_objects();
+	rc = hook_all();
+	if (rc) {
+		remove_hooks();
+		return vz_fail(rc, rc == VZ_AGENT_NO_TOOL_ID
+					   ? "sys.monitoring tool ids 2, 3 and 4 are all in use"
+					   : "a call of sys.monitoring failed");
+	}
+	return VZ_AGENT_OK;
+}
+
+static void agent_scan(void)
+{
+	hook_all();
+}
+
+const struct vz_hook_ops vz_hook_monitoring = { install, agent_scan, remove_hooks };
