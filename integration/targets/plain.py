@@ -1,0 +1,84 @@
+"""A program of few words that runs on every Python from 2.7 on, and can be in other people's way."""
+import sys
+import time
+
+import ctl
+
+
+def plain_step():
+    return sum(range(100))
+
+
+def plain_loop():
+    while not ctl.quitting():
+        ctl.expect(plain_step() == 4950, "checksum")
+        time.sleep(0.01)
+        ctl.tick()
+
+
+def setprofile(frame, event, argument):
+    pass
+
+
+def with_cprofile():
+    import cProfile
+    import pstats
+    profile = cProfile.Profile()
+    profile.runcall(plain_loop)
+    names = [key[2] for key in pstats.Stats(profile).stats]
+    ctl.expect("plain_step" in names, "cProfile lost its data")
+
+
+def with_setprofile():
+    sys.setprofile(setprofile)
+    plain_loop()
+    ctl.expect(sys.getprofile() is setprofile, "the profile function is gone")
+    sys.setprofile(None)
+
+
+def with_settrace():
+    """A debugger or coverage: it can live beside a profiler."""
+    lines = []
+
+    def trace(frame, event, argument):
+        if event == "line" and frame.f_code is plain_step.__code__:
+            lines.append(frame.f_lineno)
+        return trace
+    sys.settrace(trace)
+    plain_loop()
+    ctl.expect(sys.gettrace() is trace and lines, "the trace function is gone")
+    sys.settrace(None)
+
+
+def with_all_tools():
+    for number in range(6):
+        sys.monitoring.use_tool_id(number, "tool %d" % number)
+    plain_loop()
+    for number in range(6):
+        ctl.expect(sys.monitoring.get_tool(number) == "tool %d" % number, "a tool id changed")
+
+
+def with_held_gil():
+    """Waits inside C without giving up the GIL, until the driver writes to the pipe."""
+    import ctypes
+    import os
+    library = ctypes.PyDLL(None)  # PyDLL: calls keep the GIL
+    buffer = ctypes.create_string_buffer(1)
+    pipe = os.open(sys.argv[3], os.O_RDWR)
+    ctl.control.put(ctl.AUX, 1)
+    got = library.read(pipe, buffer, 1)
+    ctl.control.put(ctl.AUX, 2)
+    ctl.expect(got == 1 and buffer.raw == b"x", "read")
+    os.close(pipe)
+    plain_loop()
+
+
+def main():
+    how = sys.argv[2] if len(sys.argv) > 2 else "loop"
+    ctl.ready()
+    {"loop": plain_loop, "cprofile": with_cprofile, "setprofile": with_setprofile,
+     "settrace": with_settrace, "tools": with_all_tools, "gil": with_held_gil}[how]()
+    ctl.finish()
+
+
+main()
