@@ -59,8 +59,8 @@ class Load:
         return self.wrong
 
 
-def http_client(port, expected, path="/?n=%d"):
-    """For Load: one keep-alive connection; EXPECTED(number) is the right body."""
+def http_client(port, expected, path="/?n=%d", keep=True):
+    """For Load: one connection, kept alive if KEEP; EXPECTED(number) is the right body."""
     def connect():
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.connect()
@@ -70,6 +70,8 @@ def http_client(port, expected, path="/?n=%d"):
             connection.request("GET", path % number)
             answer = connection.getresponse()
             body = answer.read()
+            if not keep:
+                connection.close()
             right = answer.status == 200 and body == expected(number)
             return "" if right else f"request {number}: {answer.status} {body[:60]!r}"
         return ask, connection.close

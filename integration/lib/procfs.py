@@ -117,17 +117,21 @@ class Snapshot:
         return kept
 
 
-def differences(before, after, strict=False, threads=True, fds_too=True):
-    """Every difference in words; an empty list if there is none."""
+def differences(before, after, strict=False, threads=True, sockets=True):
+    """
+    Every difference in words; an empty list if there is none.  THREADS and
+    SOCKETS are false where the program makes and ends such by itself.
+    """
     found = []
     old, new = before._comparable(strict), after._comparable(strict)
     for sign, items in (("+", new - old), ("-", old - new)):
         for one in sorted(items):
             found.append(f"maps {sign}{one.start:x}-{one.end:x} {one.perms} {one.path}")
-    if fds_too:
-        for number in sorted(set(before.fds) | set(after.fds)):
-            if before.fds.get(number) != after.fds.get(number):
-                found.append(f"fd {number}: {before.fds.get(number)} -> {after.fds.get(number)}")
+    for number in sorted(set(before.fds) | set(after.fds)):
+        pair = before.fds.get(number), after.fds.get(number)
+        own = not sockets and all(one is None or one.startswith("socket:") for one in pair)
+        if pair[0] != pair[1] and not own:
+            found.append(f"fd {number}: {pair[0]} -> {pair[1]}")
     if threads:
         for sign, items in (("+", set(after.masks) - set(before.masks)),
                             ("-", set(before.masks) - set(after.masks))):
