@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+#include "viewer/decode.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ROOT = 0, /* node of the empty stack; function f has node f + 1 */
+	SYMBOL_HOW = (1 << VZ_SYMBOL_SHIFT) - 1,
+	LEAVE_HOW = (1 << VZ_LEAVE_SHIFT) - 1,
+	FIRST_LIST = 4,
+	FIRST_FRAMES = 64,
+};
+
+/* See attach/encode.c. */
+struct node {
+	uint64_t block;
+	uint32_t list;
+	uint8_t n, cap, leave, pad;
+};
+
+struct column {
+	const uint8_t *p, *end;
+};
+
+struct vz_decoder {
+	struct node *nodes;
+	uint64_t block;
+	uint32_t *lists;
+	size_t nlists, lists_cap;
+	struct vz_open_frame *stack;
+	uint32_t depth, stack_cap;
+	struct column columns[VZ_NCOLUMNS];
+	uint64_t ns, t1_ns;
+	uint32_t entries_left, leaves_left, pops_left;
+	uint32_t events;
+	uint64_t guesses_left;  /* leaves until the wrongly guessed one; its kind: */
+	uint8_t wrong_leave;
+	uint64_t loss_at; /* number of events before it */
+	bool loss_ahead;
+};
+
+struct vz_decoder *vz_decoder_new(void)
+{
+	struct vz_decoder *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	/* Sparse: only the pages of functions that are used ever become memory. */
+	d->nodes = calloc(VZ_MAX_FUNCTIONS + 1, sizeof(*d->nodes));
+	if (!d->nodes) {
+		free(d);
+		return NULL;
+	}
+	return d;
+}
+
+void vz_decoder_free(struct vz_decoder *d)
+{
+	if (!d)
+		return;
+	free(d->nodes);
+	free(d->lists);
+	free(d->stack);
+	free(d);
+}
+
+static inline bool get_varint(struct column *c, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	for (unsigned shift = 0; c->p < c->end && shift < 64; shift += 7) {
+		uint8_t byte = *c->p++;
+
+		if (shift == 63 && byte > 1)
+			return false;
+		v |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80) {
+			*ret = v;
+			return true;
+		}
+	}
+	return false;
+}
+
+static inline bool get_u32(struct column *c, uint32_t *ret)
+{
+	uint64_t v;
+
+	if (!get_varint(c, &v) || v > UINT32_MAX)
+		return false;
+	*ret = (uint32_t)v;
+	return true;
+}
+
+static inline bool get_symbol(struct column *c, uint32_t *ret)
+{
+	return get_u32(c, ret) && *ret >> VZ_SYMBOL_SHIFT < VZ_MAX_FUNCTIONS;
+}
+
+static inline struct node *touch(struct vz_decoder *d, uint32_t index)
+{
+	struct node *node = &d->nodes[index];
+
+	if (node->block != d->block)
+		*node = (struct node){ .block = d->block };
+	return node;
+}
+
+/* The node of the function on top of the stack. */
+static inline struct node *top_node(struct vz_decoder *d)
+{
+	if (!d->depth)
+		return touch(d, ROOT);
+	return touch(d, (d->stack[d->depth - 1].symbol >> VZ_SYMBOL_SHIFT) + 1);
+}
+
+static int push(struct vz_decoder *d, uint32_t symbol, uint64_t begin_ns)
+{
+	if (d->depth == d->stack_cap) {
+		uint32_t cap = d->stack_cap ? d->stack_cap * 2 : FIRST_FRAMES;
+		struct vz_open_frame *bigger = realloc(d->stack, cap * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		d->stack = bigger;
+		d->stack_cap = cap;
+	}
+	d->stack[d->depth++] = (struct vz_open_frame){ .begin_ns = begin_ns, .symbol = symbol };
+	return 0;
+}
+
+/* The guesses that hold until the next correction; none left: they all hold. */
+static bool next_guess(struct vz_decoder *d)
+{
+	struct column *c = &d->columns[VZ_COLUMN_LEAVES];
+	uint64_t v;
+
+	d->guesses_left = UINT64_MAX;
+	if (c->p == c->end)
+		return true;
+	if (!get_varint(c, &v))
+		return false;
+	d->guesses_left = v >> VZ_LEAVE_SHIFT;
+	d->wrong_leave = v & LEAVE_HOW;
+	return true;
+}
+
+static bool next_loss(struct vz_decoder *d)
+{
+	struct column *c = &d->columns[VZ_COLUMN_LOSSES];
+	uint64_t events;
+
+	d->loss_ahead = c->p < c->end;
+	if (!d->loss_ahead)
+		return true;
+	if (!get_varint(c, &events) || events > UINT32_MAX)
+		return false;
+	d->loss_at += events;
+	return true;
+}
+
+static bool next_pops(struct vz_decoder *d)
+{
+	if (!d->entries_left) {
+		d->pops_left = d->leaves_left;
+		return true;
+	}
+	return get_u32(&d->columns[VZ_COLUMN_POPS], &d->pops_left) &&
+	       d->pops_left <= d->leaves_left;
+}
+
+static int read_stack(struct vz_decoder *d, uint32_t depth, uint64_t t0_ns)
+{
+	struct column *symbols = &d->columns[VZ_COLUMN_STACK];
+	struct column *begins = &d->columns[VZ_COLUMN_BEGIN];
+	uint64_t ns = t0_ns;
+
+	d->depth = 0;
+	for (uint32_t i = 0; i < depth; i++) {
+		uint32_t symbol;
+		uint64_t delta;
+
+		if (!get_symbol(symbols, &symbol) || !get_varint(begins, &delta))
+			return -EBADMSG;
+		if (i == 0 ? delta > ns : delta > t0_ns - ns)
+			return -EBADMSG;
+		ns = i == 0 ? ns - delta : ns + delta;
+		if (push(d, symbol, ns) < 0)
+			return -ENOMEM;
+	}
+	return symbols->p == symbols->end && begins->p == begins->end ? 0 : -EBADMSG;
+}
+
+/* Where each column is; they must fill the payload to the last byte. */
+static bool read_fields(struct vz_decoder *d, struct column all, uint32_t *depth)
+{
+	uint64_t fields[VZ_EVENTS_FIELDS];
+
+	for (int i = 0; i < VZ_EVENTS_FIELDS; i++)
+		if (!get_varint(&all, &fields[i]) || fields[i] > VZ_BLOCK_MAX_BYTES)
+			return false;
+	for (int i = 0; i < VZ_NCOLUMNS; i++) {
+		uint64_t bytes = fields[VZ_EVENTS_COLUMNS + i];
+
+		if (bytes > (uint64_t)(all.end - all.p))
+			return false;
+		d->columns[i] = (struct column){ all.p, all.p + bytes };
+		all.p += bytes;
+	}
+	d->entries_left = (uint32_t)fields[VZ_EVENTS_ENTRIES];
+	d->leaves_left = (uint32_t)fields[VZ_EVENTS_LEAVES];
+	*depth = (uint32_t)fields[VZ_EVENTS_DEPTH];
+	return all.p == all.end;
+}
+
+int vz_decoder_open(struct vz_decoder *d, const struct vz_block *head, const uint8_t *raw)
+{
+	uint32_t depth;
+	int rc;
+
+	if (!read_fields(d, (struct column){ raw, raw + head->raw_bytes }, &depth) ||
+	    d->entries_left != head->count || head->t1_ns < head->t0_ns)
+		return -EBADMSG;
+	d->block++;
+	d->nlists = 0;
+	d->events = 0;
+	d->loss_at = 0;
+	d->ns = head->t0_ns;
+	d->t1_ns = head->t1_ns;
+	rc = read_stack(d, depth, head->t0_ns);
+	if (rc < 0)
+		return rc;
+	return next_pops(d) && next_guess(d) && next_loss(d) ? 0 : -EBADMSG;
+}
+
+static inline bool advance(struct vz_decoder *d, struct column *c, uint64_t *ns)
+{
+	uint64_t delta;
+
+	if (!get_varint(c, &delta) || delta > d->t1_ns - d->ns)
+		return false;
+	d->ns += delta;
+	*ns = d->ns;
+	return true;
+}
+
+static int list_room(struct vz_decoder *d, struct node *node)
+{
+	uint32_t cap = node->cap ? node->cap * 2u : FIRST_LIST;
+
+	if (node->n < node->cap || node->cap == VZ_MTF_MAX)
+		return 0;
+	if (d->nlists + cap > d->lists_cap) {
+		size_t want = (d->nlists + cap) * 2;
+		uint32_t *bigger = realloc(d->lists, want * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		d->lists = bigger;
+		d->lists_cap = want;
+	}
+	if (node->n)
+		memcpy(d->lists + d->nlists, d->lists + node->list, node->n * sizeof(*d->lists));
+	node->list = (uint32_t)d->nlists;
+	node->cap = (uint8_t)cap;
+	d->nlists += cap;
+	return 0;
+}
+
+static int read_new(struct vz_decoder *d, struct node *node, uint32_t *symbol)
+{
+	uint32_t *list;
+
+	if (!get_symbol(&d->columns[VZ_COLUMN_NEW], symbol))
+		return -EBADMSG;
+	if (list_room(d, node) < 0)
+		return -ENOMEM;
+	list = d->lists + node->list;
+	if (node->n < VZ_MTF_MAX)
+		node->n++;
+	memmove(list + 1, list, (node->n - 1u) * sizeof(*list));
+	list[0] = *symbol;
+	return 1;
+}
+
+static int read_enter(struct vz_decoder *d, struct vz_event *ret)
+{
+	struct column *ranks = &d->columns[VZ_COLUMN_RANKS];
+	struct node *node = top_node(d);
+	uint32_t rank, *list;
+
+	if (ranks->p == ranks->end)
+		return -EBADMSG;
+	d->entries_left--;
+	ret->kind = VZ_EVENT_ENTER;
+	rank = *ranks->p++;
+	if (rank == VZ_RANK_NEW)
+		return read_new(d, node, &ret->symbol);
+	if (rank >= node->n)
+		return -EBADMSG;
+	list = d->lists + node->list;
+	ret->symbol = list[rank];
+	for (; rank > 0; rank--)
+		list[rank] = list[rank - 1];
+	list[0] = ret->symbol;
+	return 1;
+}
+
+static int read_leave(struct vz_decoder *d, struct vz_event *ret)
+{
+	struct node *node = top_node(d);
+
+	if (!d->depth)
+		return -EBADMSG;
+	d->pops_left--;
+	d->leaves_left--;
+	ret->kind = VZ_EVENT_LEAVE;
+	if (d->guesses_left) {
+		d->guesses_left--;
+	} else {
+		node->leave = d->wrong_leave;
+		if (!next_guess(d))
+			return -EBADMSG;
+	}
+	ret->leave = node->leave;
+	return 1;
+}
+
+static int read_loss(struct vz_decoder *d, struct vz_event *ret)
+{
+	struct column *c = &d->columns[VZ_COLUMN_LOSSES];
+
+	ret->kind = VZ_EVENT_LOST;
+	if (!get_varint(c, &ret->lost) || !advance(d, c, &ret->ns) || !next_loss(d))
+		return -EBADMSG;
+	return 1;
+}
+
+/* Nothing may be left over, and the last event is where the header says. */
+static int read_end(const struct vz_decoder *d)
+{
+	for (int i = 0; i < VZ_NCOLUMNS; i++)
+		if (d->columns[i].p != d->columns[i].end)
+			return -EBADMSG;
+	return d->ns == d->t1_ns ? 0 : -EBADMSG;
+}
+
+int vz_decoder_next(struct vz_decoder *d, struct vz_event *ret)
+{
+	int rc;
+
+	if (d->loss_ahead && d->loss_at == d->events)
+		return read_loss(d, ret);
+	if (!d->pops_left && !d->entries_left)
+		return read_end(d);
+	if (!advance(d, &d->columns[VZ_COLUMN_TIMES], &ret->ns))
+		return -EBADMSG;
+	d->events++;
+	if (d->pops_left)
+		return read_leave(d, ret);
+	rc = read_enter(d, ret);
+	if (rc == 1 && !next_pops(d))
+		return -EBADMSG;
+	return rc;
+}
+
+int vz_decoder_apply(struct vz_decoder *d, const struct vz_event *event)
+{
+	if (event->kind == VZ_EVENT_ENTER)
+		return push(d, event->symbol, event->ns);
+	if (event->kind == VZ_EVENT_LEAVE)
+		d->depth--;
+	return 0;
+}
+
+struct vz_open_frame *vz_decoder_stack(const struct vz_decoder *d, uint32_t *depth)
+{
+	*depth = d->depth;
+	return d->stack;
+}
