@@ -24,6 +24,7 @@ struct vz_opts {
 	uint64_t attach_timeout_ns; /* default 5 s: find a safe moment */
 	uint64_t gil_timeout_ns;    /* default 10 s: wait for the GIL */
 	uint64_t ring_bytes;        /* default 64 MiB, 1 MiB to 4 GiB */
+	const char *output_given;   /* as on the command line, not ours to free; NULL: the default */
 	char output[4096];          /* expanded; "" until vz_opts_output() */
 	bool force, quiet, json, strict, c_calls, override_opt_out;
 	int verbose;
@@ -31,10 +32,15 @@ struct vz_opts {
 
 /** Parse ARGV (and VIZATTACH_* of the environment, weaker).  Exit 2 with what is wrong and a near match. */
 int vz_opts_parse(int argc, char **argv, struct vz_opts *ret, struct vz_err *err);
-/** The default "vizattach-COMM-PID-YYYYmmddTHHMMSS.viz" or the given name with %p and %t expanded. */
+/**
+ * Fill RET->output: the default "vizattach-COMM-PID-YYYYmmddTHHMMSS.viz", or the given name
+ * with %p, %t and %% expanded; a directory gets the default name inside it.
+ */
 int vz_opts_output(struct vz_opts *opts, const char *comm, struct vz_err *err);
 /** The text of --help: fits a screen of 80x24 (at most 40 lines), ends with two examples. */
 const char *vz_opts_help(void);
+/** Long name of the option with INDEX from 0, without dashes; NULL behind the last (for tests). */
+const char *vz_opts_name(unsigned index);
 /** "10s", "250ms", "1m30s", "2h", or a bare number of seconds; -EINVAL or -ERANGE. */
 int vz_parse_duration(const char *text, uint64_t *ret_ns);
 /** "64MiB", "64M", "512KiB", or a bare number of bytes; -EINVAL or -ERANGE. */

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: MIT */
+#include "attach/opts.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "attach/util.h"
+
+enum kind { FLAG, FLAG_OFF, COUNT, PID, TEXT, DURATION, SIZE, HELP, VERSION };
+
+struct option {
+	const char *name; /* also VIZATTACH_NAME */
+	char letter;
+	enum kind kind;
+	size_t offset; /* in struct vz_opts */
+	const char *arg;
+	const char *help;
+	uint64_t min, max;
+};
+
+#define AT(member) offsetof(struct vz_opts, member)
+#define MS         UINT64_C(1000000)
+#define HOUR       (3600 * 1000 * MS)
+#define MIB        (UINT64_C(1) << 20)
+
+static const struct option options[] = {
+	/* clang-format off */
+	/* name, letter, kind, where, argument, help, smallest, largest */
+	{ "pid", 'p', PID, AT(pid), "PID", "process to record", 1, INT32_MAX },
+	{ "duration", 'd', DURATION, AT(duration_ns), "TIME",
+	  "how long: 10s, 250ms, 1m30s (default: until Ctrl-C)", 0, 24 * 365 * HOUR },
+	{ "output", 'o', TEXT, AT(output_given), "FILE",
+	  "trace to write; %p: pid, %t: time", 0, 0 },
+	{ "force", 0, FLAG, AT(force), NULL, "write over an existing file", 0, 0 },
+	{ "no-c-calls", 0, FLAG_OFF, AT(c_calls), NULL, "record Python functions only", 0, 0 },
+	{ "ring-size", 0, SIZE, AT(ring_bytes), "SIZE",
+	  "memory for events in the target (default: 64MiB)", MIB, 4096 * MIB },
+	{ "strict", 0, FLAG, AT(strict), NULL, "exit with 9 if events were lost", 0, 0 },
+	{ "attach-timeout", 0, DURATION, AT(attach_timeout_ns), "TIME",
+	  "give up if no safe moment comes (default: 5s)", 10 * MS, HOUR },
+	{ "gil-timeout", 0, DURATION, AT(gil_timeout_ns), "TIME",
+	  "give up waiting for the GIL (default: 10s)", 10 * MS, HOUR },
+	{ "override-opt-out", 0, FLAG, AT(override_opt_out), NULL,
+	  "ignore PYTHON_DISABLE_REMOTE_DEBUG of the target", 0, 0 },
+	{ "json", 0, FLAG, AT(json), NULL, "print the receipt as JSON on stdout", 0, 0 },
+	{ "quiet", 'q', FLAG, AT(quiet), NULL, "no progress, no receipt", 0, 0 },
+	{ "verbose", 'v', COUNT, AT(verbose), NULL, "say more; twice: still more", 0, 9 },
+	{ "help", 'h', HELP, 0, NULL, "print this and exit", 0, 0 },
+	{ "version", 0, VERSION, 0, NULL, "print version and supported CPythons and exit", 0, 0 },
+	/* clang-format on */
+};
+
+enum { NOPTIONS = sizeof(options) / sizeof(options[0]), NAME_MAX_LEN = 64 };
+
+const char *vz_opts_name(unsigned index)
+{
+	return index < NOPTIONS ? options[index].name : NULL;
+}
+
+/* ---- what was meant ---- */
+
+static unsigned min3(unsigned a, unsigned b, unsigned c)
+{
+	unsigned least = a < b ? a : b;
+
+	return least < c ? least : c;
+}
+
+/* Levenshtein's distance; long words are far from everything. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[NAME_MAX_LEN + 1];
+	size_t len = strlen(b);
+
+	if (len > NAME_MAX_LEN || strlen(a) > NAME_MAX_LEN)
+		return UINT_MAX;
+	for (unsigned k = 0; k <= len; k++)
+		row[k] = k;
+	for (unsigned i = 1; *a; a++, i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (unsigned k = 1; k <= len; k++) {
+			unsigned above = row[k];
+
+			row[k] = min3(above + 1, row[k - 1] + 1, diagonal + (*a != b[k - 1]));
+			diagonal = above;
+		}
+	}
+	return row[len];
+}
+
+/* The option that NAME was meant to be, or NULL. */
+static const char *nearest(const char *name)
+{
+	unsigned best = 3;
+	const char *ret = NULL;
+
+	for (unsigned i = 0; i < NOPTIONS; i++) {
+		unsigned d = distance(name, options[i].name);
+
+		if (strlen(name) >= 3 && vz_starts_with(options[i].name, name))
+			return options[i].name;
+		if (d < best && d < strlen(name)) {
+			best = d;
+			ret = options[i].name;
+		}
+	}
+	return ret;
+}
+
+static int unknown_option(const char *word, const char *name, struct vz_err *err)
+{
+	const char *meant = nearest(name);
+
+	vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "there is no option '%s'", word);
+	if (meant)
+		vz_err_try(err, "--%s", meant);
+	else
+		vz_err_try(err, "vizattach --help");
+	return -EINVAL;
+}
+
+static int not_an_option(const char *word, struct vz_err *err)
+{
+	vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "'%s' is not understood", word);
+	if (word[0] && word[strspn(word, "0123456789")] == '\0') {
+		vz_err_why(err, "a process is given with --pid");
+		vz_err_try(err, "did you mean --pid %s?", word);
+	} else {
+		vz_err_why(err, "the only command is 'record', everything else is an option");
+		vz_err_try(err, "vizattach --help");
+	}
+	return -EINVAL;
+}
+
+/* ---- values ---- */
+
+static int bad_value(const struct option *option, const char *value, int rc, struct vz_err *err)
+{
+	vz_err_set(err, VZ_EXIT_USAGE, -rc, "--%s: '%s' is not accepted", option->name, value);
+	switch (option->kind) {
+	case PID:
+		vz_err_why(err, "a process id is a number from 1 to %d", INT32_MAX);
+		break;
+	case DURATION:
+		vz_err_why(err, rc == -ERANGE ? "it is too short or too long"
+					      : "a time looks like 10s, 250ms, 1m30s or 2h");
+		break;
+	case SIZE:
+		vz_err_why(err, rc == -ERANGE ? "it must be from 1MiB to 4GiB"
+					      : "a size looks like 64MiB, 512KiB or 1G");
+		break;
+	default:
+		vz_err_why(err, "it is empty, or neither yes nor no");
+		break;
+	}
+	return rc;
+}
+
+static int parse_pid(const char *value, uint64_t *ret)
+{
+	size_t len = strlen(value);
+
+	if (len == 0 || value[strspn(value, "0123456789")] != '\0')
+		return -EINVAL;
+	if (len > 10)
+		return -ERANGE;
+	*ret = strtoull(value, NULL, 10);
+	return 0;
+}
+
+static int store_number(const struct option *option, const char *value, void *at)
+{
+	uint64_t number = 0;
+	int rc;
+
+	if (option->kind == PID)
+		rc = parse_pid(value, &number);
+	else if (option->kind == DURATION)
+		rc = vz_parse_duration(value, &number);
+	else
+		rc = vz_parse_size(value, &number);
+	if (rc == 0 && (number < option->min || number > option->max))
+		rc = -ERANGE;
+	if (rc < 0)
+		return rc;
+	if (option->kind == PID)
+		*(pid_t *)at = (pid_t)number;
+	else
+		*(uint64_t *)at = number;
+	return 0;
+}
+
+static int store(const struct option *option, const char *value, struct vz_opts *opts,
+		 struct vz_err *err)
+{
+	void *at = (char *)opts + option->offset;
+	int rc = 0;
+
+	switch (option->kind) {
+	case FLAG:
+	case FLAG_OFF:
+		*(bool *)at = option->kind == FLAG;
+		break;
+	case COUNT:
+		*(int *)at += *(int *)at < 9;
+		break;
+	case HELP:
+		opts->verb = VZ_VERB_HELP;
+		break;
+	case VERSION:
+		opts->verb = VZ_VERB_VERSION;
+		break;
+	case TEXT:
+		if (!value[0])
+			return bad_value(option, value, -EINVAL, err);
+		*(const char **)at = value;
+		break;
+	default:
+		rc = store_number(option, value, at);
+		break;
+	}
+	return rc < 0 ? bad_value(option, value, rc, err) : 0;
+}
+
+/* ---- environment ---- */
+
+static int truth(const char *value)
+{
+	static const char *const words[2][5] = {
+		{ "", "0", "no", "false", "off" },
+		{ "1", "yes", "true", "on", "y" },
+	};
+
+	for (int i = 0; i < 2; i++) {
+		for (int k = 0; k < 5; k++) {
+			if (!strcasecmp(value, words[i][k]))
+				return i;
+		}
+	}
+	return -EINVAL;
+}
+
+static int take_variable(const struct option *option, const char *value, struct vz_opts *opts,
+			 struct vz_err *err)
+{
+	int rc;
+
+	if (option->kind == COUNT) {
+		rc = truth(value);
+		if (rc == 0)
+			return 0;
+		opts->verbose = rc == 1 ? 1 : atoi(value);
+		return opts->verbose >= 1 && opts->verbose <= 9
+			       ? 0
+			       : bad_value(option, value, -EINVAL, err);
+	}
+	if (option->kind == FLAG || option->kind == FLAG_OFF) {
+		rc = truth(value);
+		if (rc < 0)
+			return bad_value(option, value, rc, err);
+		return rc ? store(option, value, opts, err) : 0;
+	}
+	return value[0] ? store(option, value, opts, err) : 0;
+}
+
+static int take_environment(struct vz_opts *opts, struct vz_err *err)
+{
+	for (unsigned i = 0; i < NOPTIONS; i++) {
+		char name[NAME_MAX_LEN] = "VIZATTACH_";
+		size_t n = strlen(name);
+		const char *value;
+		int rc;
+
+		if (options[i].kind == HELP || options[i].kind == VERSION)
+			continue;
+		for (const char *p = options[i].name; *p && n < sizeof(name) - 1; p++)
+			name[n++] = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+		name[n] = '\0';
+		value = getenv(name);
+		rc = value ? take_variable(&options[i], value, opts, err) : 0;
+		if (rc < 0) {
+			vz_err_try(err, "unset %s", name);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* ---- command line ---- */
+
+struct words {
+	char **argv;
+	int count, next;
+	bool pid_given;
+};
+
+static int take(const struct option *option, const char *value, struct words *words,
+		struct vz_opts *opts, struct vz_err *err)
+{
+	if (option->arg && !value) {
+		if (words->next >= words->count) {
+			vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "--%s needs a value", option->name);
+			vz_err_try(err, "--%s %s", option->name, option->arg);
+			return -EINVAL;
+		}
+		value = words->argv[words->next++];
+	}
+	if (option->kind == PID) {
+		if (words->pid_given) {
+			vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "--pid is given twice");
+			vz_err_why(err, "one vizattach records one process");
+			vz_err_try(err, "run it once for each process");
+			return -EINVAL;
+		}
+		words->pid_given = true;
+	}
+	return store(option, value, opts, err);
+}
+
+static int take_long(const char *word, struct words *words, struct vz_opts *opts,
+		     struct vz_err *err)
+{
+	char name[NAME_MAX_LEN];
+	size_t len = strcspn(word + 2, "=");
+	const char *value = word[2 + len] ? word + 2 + len + 1 : NULL;
+
+	snprintf(name, sizeof(name), "%.*s", len > INT_MAX ? 0 : (int)len, word + 2);
+	for (unsigned i = 0; i < NOPTIONS; i++) {
+		if (strcmp(options[i].name, name) != 0)
+			continue;
+		if (value && !options[i].arg) {
+			vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "--%s takes no value", name);
+			vz_err_try(err, "--%s", name);
+			return -EINVAL;
+		}
+		return take(&options[i], value, words, opts, err);
+	}
+	return unknown_option(word, name, err);
+}
+
+static const struct option *find_letter(char letter)
+{
+	for (unsigned i = 0; i < NOPTIONS; i++) {
+		if (options[i].letter && options[i].letter == letter)
+			return &options[i];
+	}
+	return NULL;
+}
+
+/* "-qv", "-p 4242", "-p4242" */
+static int take_short(const char *word, struct words *words, struct vz_opts *opts,
+		      struct vz_err *err)
+{
+	for (const char *p = word + 1; *p; p++) {
+		const struct option *option = find_letter(*p);
+		int rc;
+
+		if (!option)
+			return unknown_option(word, word + 1, err);
+		rc = take(option, option->arg && p[1] ? p + 1 : NULL, words, opts, err);
+		if (rc < 0 || option->arg)
+			return rc;
+	}
+	return 0;
+}
+
+static int take_words(struct words *words, struct vz_opts *opts, struct vz_err *err)
+{
+	if (words->next < words->count && !strcmp(words->argv[words->next], "record"))
+		words->next++;
+	while (words->next < words->count && opts->verb == VZ_VERB_RECORD) {
+		const char *word = words->argv[words->next++];
+		int rc;
+
+		if (vz_starts_with(word, "--") && word[2])
+			rc = take_long(word, words, opts, err);
+		else if (word[0] == '-' && word[1] && word[1] != '-')
+			rc = take_short(word, words, opts, err);
+		else
+			rc = not_an_option(word, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int vz_opts_parse(int argc, char **argv, struct vz_opts *ret, struct vz_err *err)
+{
+	struct words words = { .argv = argv, .count = argc, .next = 1 };
+	struct vz_opts environment;
+	int rc;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->attach_timeout_ns = 5000 * MS;
+	ret->gil_timeout_ns = 10000 * MS;
+	ret->ring_bytes = 64 * MIB;
+	ret->c_calls = true;
+	environment = *ret;
+	rc = take_words(&words, ret, err);
+	if (rc < 0 || ret->verb != VZ_VERB_RECORD)
+		return rc;
+	/* Again, on top of the environment: now it is known that help was not asked for. */
+	rc = take_environment(&environment, err);
+	if (rc < 0)
+		return rc;
+	*ret = environment;
+	words = (struct words){ .argv = argv, .count = argc, .next = 1 };
+	rc = take_words(&words, ret, err);
+	if (rc == 0 && ret->pid == 0) {
+		vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "no process is given");
+		vz_err_try(err, "vizattach --pid PID; ps ax | grep python lists candidates");
+		return -EINVAL;
+	}
+	return rc;
+}
+
+/* ---- the name of the trace ---- */
+
+static size_t put(char *buf, size_t size, size_t used, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (used >= size || len >= size - used)
+		return size; /* too long, and stays so */
+	memcpy(buf + used, text, len + 1);
+	return used + len;
+}
+
+static void default_name(const struct vz_opts *opts, const char *comm, const char *stamp, char *buf,
+			 size_t size)
+{
+	char clean[32];
+	size_t n = 0;
+
+	/* A thread may call itself "../../etc/x" or have blanks in its name. */
+	for (; comm[n] && n < sizeof(clean) - 1; n++)
+		clean[n] = isalnum((unsigned char)comm[n]) || (n && strchr("._-", comm[n]))
+				   ? comm[n]
+				   : '_';
+	clean[n] = '\0';
+	snprintf(buf, size, "vizattach-%s-%d-%s.viz", clean, (int)opts->pid, stamp);
+}
+
+static int expand(const struct vz_opts *opts, const char *stamp, char *buf, size_t size,
+		  struct vz_err *err)
+{
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (const char *p = opts->output_given; *p; p++) {
+		char piece[16] = { *p };
+
+		if (*p == '%') {
+			p++;
+			if (*p == 'p') {
+				snprintf(piece, sizeof(piece), "%d", (int)opts->pid);
+			} else if (*p == 't') {
+				snprintf(piece, sizeof(piece), "%.15s", stamp);
+			} else if (*p != '%') {
+				vz_err_set(err, VZ_EXIT_USAGE, EINVAL,
+					   "--output: '%.100s' is not accepted",
+					   opts->output_given);
+				vz_err_why(err, "only %%p, %%t and %%%% are expanded");
+				return -EINVAL;
+			}
+		}
+		used = put(buf, size, used, piece);
+	}
+	if (used < size)
+		return 0;
+	vz_err_set(err, VZ_EXIT_USAGE, ENAMETOOLONG, "--output: the name is too long");
+	return -ENAMETOOLONG;
+}
+
+int vz_opts_output(struct vz_opts *opts, const char *comm, struct vz_err *err)
+{
+	char stamp[32] = "", name[128];
+	time_t now = time(NULL);
+	struct tm local;
+	struct stat st;
+	size_t used;
+	int rc;
+
+	if (localtime_r(&now, &local))
+		strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", &local);
+	default_name(opts, comm, stamp, name, sizeof(name));
+	if (!opts->output_given) {
+		put(opts->output, sizeof(opts->output), 0, name);
+		return 0;
+	}
+	rc = expand(opts, stamp, opts->output, sizeof(opts->output), err);
+	if (rc < 0 || stat(opts->output, &st) < 0 || !S_ISDIR(st.st_mode))
+		return rc;
+	used = strlen(opts->output);
+	if (used && opts->output[used - 1] != '/')
+		used = put(opts->output, sizeof(opts->output), used, "/");
+	if (put(opts->output, sizeof(opts->output), used, name) < sizeof(opts->output))
+		return 0;
+	return vz_err_set(err, VZ_EXIT_USAGE, ENAMETOOLONG, "--output: the name is too long");
+}
+
+/* ---- help ---- */
+
+const char *vz_opts_help(void)
+{
+	static char text[4096];
+	size_t used = 0;
+
+	used = put(text, sizeof(text), used,
+		   "usage: vizattach [record] --pid PID [options]\n\n"
+		   "Records every call in a running CPython, then leaves it as it was.\n\n");
+	for (unsigned i = 0; i < NOPTIONS; i++) {
+		const struct option *option = &options[i];
+		char line[128], name[48];
+
+		snprintf(name, sizeof(name), "--%s%s%s", option->name, option->arg ? " " : "",
+			 option->arg ? option->arg : "");
+		snprintf(line, sizeof(line), "  %c%c%c %-22s %s\n", option->letter ? '-' : ' ',
+			 option->letter ? option->letter : ' ', option->letter ? ',' : ' ', name,
+			 option->help);
+		used = put(text, sizeof(text), used, line);
+	}
+	put(text, sizeof(text), used,
+	    "\nEach option can be set in the environment: VIZATTACH_RING_SIZE=128MiB.\n"
+	    "Without --output: vizattach-COMM-PID-TIME.viz in the current directory.\n\n"
+	    "examples:\n"
+	    "  vizattach --pid 4242 --duration 10s\n"
+	    "  vizattach -p 4242 --no-c-calls -o /tmp/trace-%p-%t.viz\n");
+	return text;
+}
