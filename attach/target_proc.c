@@ -237,7 +237,7 @@ const struct vz_map *vz_maps_find(const struct vz_maps *maps, uint64_t raddr)
 
 /* ---- status ---- */
 
-enum status_kind { LAST_NUMBER, NUMBER, HEX, KIB, LETTER, NAME, IDS };
+enum status_kind { LAST_NUMBER, NUMBER, HEX, KIB, LETTER, NAME, IDS, SHADOW };
 
 struct status_field {
 	const char *label;
@@ -265,6 +265,7 @@ static const struct status_field status_fields[] = {
 	{ "SigCgt:",     AT(signals.caught),         HEX },
 	{ "SigPnd:",     AT(signals.pending),        HEX },
 	{ "ShdPnd:",     AT(signals.shared_pending), HEX },
+	{ "x86_Thread_features:", AT(shadow_stack),  SHADOW },
 	/* clang-format on */
 };
 #undef AT
@@ -340,6 +341,9 @@ static void parse_field(const struct status_field *field, const char *value, str
 		break;
 	case IDS:
 		parse_ids(value, ret);
+		break;
+	case SHADOW:
+		ret->shadow_stack = vz_starts_with(value, "shstk");
 		break;
 	case HEX:
 		parse_hex(&value, &wide);
