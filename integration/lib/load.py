@@ -60,7 +60,10 @@ class Load:
 
 
 def http_client(port, expected, path="/?n=%d", keep=True):
-    """For Load: one connection, kept alive if KEEP; EXPECTED(number) is the right body."""
+    """
+    For Load: one connection, kept alive if KEEP; EXPECTED(number) is the right
+    body.  With EXPECTED None the body is returned for others to judge.
+    """
     def connect():
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.connect()
@@ -72,6 +75,8 @@ def http_client(port, expected, path="/?n=%d", keep=True):
             body = answer.read()
             if not keep:
                 connection.close()
+            if expected is None:
+                return body
             right = answer.status == 200 and body == expected(number)
             return "" if right else f"request {number}: {answer.status} {body[:60]!r}"
         return ask, connection.close
