@@ -278,7 +278,8 @@ static bool is_not_dumpable(const struct situation *s, struct vz_err *err)
 	char path[64];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "/proc/%d", (int)s->target->pid);
+	/* The directory itself keeps its owner. */
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)s->target->pid);
 	if (s->has_cap || stat(path, &st) < 0 || st.st_uid == s->status.euid)
 		return false;
 	vz_err_why(err, "it has shut itself off (not dumpable: set-uid program or prctl)");
@@ -349,7 +350,11 @@ void vz_preflight_diagnose(const struct vz_target *target, int errnum, struct vz
 			return;
 	}
 	vz_err_why(err, "%s; a container or a seccomp filter may forbid it", strerror(errnum));
-	vz_err_try(err, "sudo vizattach --pid %d, or --cap-add=SYS_PTRACE", (int)target->pid);
+	if (geteuid() == 0)
+		vz_err_try(err, "run on the host, or start the container with "
+				"--cap-add=SYS_PTRACE");
+	else
+		vz_err_try(err, "sudo vizattach --pid %d", (int)target->pid);
 }
 
 static int check_access(struct vz_target *target, struct vz_err *err)

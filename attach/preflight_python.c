@@ -17,9 +17,12 @@ enum {
 	MAX_INTERPRETERS = 4096,
 	MAX_THREADS = 1 << 18,
 	WATCH_PAUSE_NS = 1000 * 1000,
-	/* In every CPython without Py_TRACE_REFS: PyObject.ob_type, PyTypeObject.tp_name. */
+	/* In every CPython without Py_TRACE_REFS: PyObject.ob_type; tp_name, tp_base of
+	   PyTypeObject. */
 	OBJECT_TYPE = 8,
 	TYPE_NAME = 24,
+	TYPE_BASE = 256,
+	MAX_BASES = 8,
 	/* struct pthread.tid of glibc on x86-64 since 2.4; used only if a thread has that number */
 	PTHREAD_TID = 720,
 };
@@ -114,7 +117,8 @@ static int check_layout_once(const struct vz_target *target, const struct vz_map
 	    read_word(target, ret->main_interp + off->is_threads_head, &thread) < 0)
 		return -EFAULT;
 	map = vz_maps_find(maps, ret->eval_frame);
-	if (id != 0 || !map || !map->executable)
+	/* From 3.11 on none at all means the default one. */
+	if (id != 0 || (ret->eval_frame ? !map || !map->executable : python->minor < 11))
 		return -EINVAL;
 	ret->first_thread = thread;
 	if (!thread)
@@ -144,6 +148,10 @@ static int check_layout(const struct vz_target *target, const struct vz_maps *ma
 
 /* ---- what is in the way ---- */
 
+struct foreign {
+	uint64_t tstate, function, argument;
+};
+
 static int check_finalizing(const struct vz_target *target, const struct vz_python *python,
 			    struct vz_err *err)
 {
@@ -168,29 +176,40 @@ static void library_name(const struct vz_objects *objects, uint64_t function, ch
 		snprintf(buf, size, "generated code");
 }
 
-/* cProfile or sys.setprofile share their library in some builds: the argument tells them apart. */
-static void profiler_name(const struct vz_target *target, const struct vz_objects *objects,
-			  const struct vz_python *python, uint64_t function, uint64_t argument,
-			  char *buf, size_t size)
+/* Is the type of the object at RADDR called NAME, or derived from such a type? */
+static bool is_instance(const struct vz_target *target, uint64_t raddr, const char *name)
 {
-	const struct vz_object *object = vz_objects_find(objects, function);
-	uint64_t type, name;
-	char text[32] = "";
+	uint64_t type, name_raddr;
+	char text[32];
 
-	if (read_word(target, argument + OBJECT_TYPE, &type) == 0 &&
-	    read_word(target, type + TYPE_NAME, &name) == 0)
-		vz_target_read_string(target, name, text, sizeof(text));
-	if (!strcmp(text, "_lsprof.Profiler"))
+	if (read_word(target, raddr + OBJECT_TYPE, &type) < 0)
+		return false;
+	for (int i = 0; type && i < MAX_BASES; i++) {
+		if (read_word(target, type + TYPE_NAME, &name_raddr) < 0 ||
+		    vz_target_read_string(target, name_raddr, text, sizeof(text)) < 0)
+			return false;
+		if (!strcmp(text, name))
+			return true;
+		if (read_word(target, type + TYPE_BASE, &type) < 0)
+			return false;
+	}
+	return false;
+}
+
+/* Both may live in one library: cProfile is told by its argument, a Profiler. */
+static void profiler_name(const struct vz_target *target, const struct vz_objects *objects,
+			  const struct vz_python *python, const struct foreign *foreign, char *buf,
+			  size_t size)
+{
+	const struct vz_object *object = vz_objects_find(objects, foreign->function);
+
+	if (is_instance(target, foreign->argument, "_lsprof.Profiler"))
 		snprintf(buf, size, "cProfile");
 	else if (object && !strcmp(vz_object_path(object), python->path))
 		snprintf(buf, size, "sys.setprofile");
 	else
-		library_name(objects, function, buf, size);
+		library_name(objects, foreign->function, buf, size);
 }
-
-struct foreign {
-	uint64_t tstate, function, argument;
-};
 
 /* 1: found one, 0: none, negative: the list changed while it was read. */
 static int find_profiler_in(const struct vz_target *target, const struct vz_python *python,
@@ -248,8 +267,7 @@ static int check_profiler(const struct vz_target *target, const struct vz_object
 		rc = find_profiler(target, python, &foreign);
 	if (rc <= 0) /* too lively to tell: the agent looks again, with the GIL */
 		return 0;
-	profiler_name(target, objects, python, foreign.function, foreign.argument, name,
-		      sizeof(name));
+	profiler_name(target, objects, python, &foreign, name, sizeof(name));
 	tid = thread_number(target, python, foreign.tstate);
 	if (tid)
 		snprintf(thread, sizeof(thread), " in thread %d", (int)tid);

@@ -28,16 +28,16 @@ const char *vz_pyver_supported(void);
 struct vz_python {
 	const struct vz_pyver *ver;
 	unsigned major, minor, micro;
-	char version[64]; /* first word of Py_GetVersion's text if known, else "3.x" */
+	char version[64];  /* first word of Py_GetVersion's text if known, else "3.x" */
 	bool static_build; /* CPython is in the main program, not in a libpython */
 	bool debug_build;
 	bool free_threaded;
 	char path[4096]; /* of the object that holds CPython, in the target's mount namespace */
 	uint64_t py[VZ_NPYSYMS];
 	uint64_t libc[VZ_NLIBCSYMS];
-	uint64_t exit_gadget;   /* see vz_boot.exit_gadget; 0 if not found */
-	uint64_t restore_rt;    /* "mov $15,%rax; syscall" in libc; 0 if not found */
-	uint64_t syscall_insn;  /* "syscall; ret" in libc or the vdso; 0 if not found */
+	uint64_t exit_gadget;          /* see vz_boot.exit_gadget; 0 if not found */
+	uint64_t restore_rt;           /* "mov $15,%rax; syscall" in libc; 0 if not found */
+	uint64_t syscall_insn;         /* "syscall; ret" in libc or the vdso; 0 if not found */
 	uint64_t libc_start, libc_end; /* executable part of libc */
 	uint64_t ld_start, ld_end;     /* executable part of ld.so */
 };
