@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+#include "attach/residue.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attach/util.h"
+
+enum {
+	FDS_MAX = 1 << 20,
+	LINK_MAX_BYTES = 256,
+	SIGNAL_CANCEL = 32, /* libc's own two, below SIGRTMIN */
+	SIGNAL_SETXID = 33,
+};
+
+#define ARENA_ALIGN  (UINT64_C(64) << 20) /* glibc: HEAP_MAX_SIZE */
+#define ARENA_LEAST  (UINT64_C(132) << 10)
+#define MEMFD_PREFIX "/memfd:vizattach"
+/* All but SIGKILL, SIGSTOP and the two of libc, which masks of libc never hold. */
+#define ALL_SIGNALS (~(UINT64_C(1) << 8 | UINT64_C(1) << 18 | UINT64_C(3) << 31))
+
+struct open_file {
+	int fd;
+	char link[LINK_MAX_BYTES];
+};
+
+struct thread {
+	pid_t tid, ns_tid;
+	uint64_t blocked;
+};
+
+struct vz_snapshot {
+	struct vz_maps maps;
+	struct open_file *files;
+	size_t nfiles;
+	struct thread *threads;
+	size_t nthreads;
+	uint64_t caught, ignored;
+};
+
+/* ---- take ---- */
+
+static int file_by_number(const void *a, const void *b)
+{
+	const struct open_file *x = a, *y = b;
+
+	return x->fd < y->fd ? -1 : x->fd > y->fd;
+}
+
+static int add_file(struct vz_snapshot *snapshot, pid_t pid, int fd)
+{
+	struct open_file *file;
+	char path[64];
+	ssize_t n;
+
+	if (snapshot->nfiles % 64 == 0) {
+		struct open_file *files =
+			realloc(snapshot->files, (snapshot->nfiles + 64) * sizeof(*files));
+
+		if (!files)
+			return -ENOMEM;
+		snapshot->files = files;
+	}
+	file = &snapshot->files[snapshot->nfiles];
+	file->fd = fd;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+	n = readlink(path, file->link, sizeof(file->link) - 1);
+	if (n < 0)
+		return 0; /* closed meanwhile */
+	file->link[n] = '\0';
+	snapshot->nfiles++;
+	return 0;
+}
+
+static int take_files(struct vz_snapshot *snapshot, pid_t pid)
+{
+	char path[64];
+	_cleanup_closedir_ DIR *dir = NULL;
+	const struct dirent *entry;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir)) && snapshot->nfiles < FDS_MAX) {
+		char *end;
+		long fd = strtol(entry->d_name, &end, 10);
+		int rc;
+
+		if (*end || end == entry->d_name)
+			continue;
+		rc = add_file(snapshot, pid, (int)fd);
+		if (rc < 0)
+			return rc;
+	}
+	if (snapshot->nfiles)
+		qsort(snapshot->files, snapshot->nfiles, sizeof(*snapshot->files), file_by_number);
+	return 0;
+}
+
+static int take_threads(struct vz_snapshot *snapshot, pid_t pid, struct vz_err *err)
+{
+	struct vz_tasks tasks;
+	int rc = vz_tasks_read(pid, &tasks, err);
+
+	if (rc < 0)
+		return rc;
+	snapshot->threads = calloc(tasks.count, sizeof(*snapshot->threads));
+	for (size_t i = 0; snapshot->threads && i < tasks.count; i++) {
+		struct thread *thread = &snapshot->threads[snapshot->nthreads];
+		struct vz_status status;
+
+		if (vz_status_read(pid, tasks.items[i].tid, &status) < 0)
+			continue;
+		thread->tid = tasks.items[i].tid;
+		thread->ns_tid = tasks.items[i].ns_tid;
+		thread->blocked = status.signals.blocked;
+		snapshot->caught = status.signals.caught; /* the same for all threads */
+		snapshot->ignored = status.signals.ignored;
+		snapshot->nthreads++;
+	}
+	vz_tasks_fini(&tasks);
+	if (!snapshot->threads)
+		return vz_err_set(err, VZ_EXIT_UNEXPECTED, ENOMEM, "out of memory");
+	return 0;
+}
+
+int vz_snapshot_take(const struct vz_target *target, struct vz_snapshot **ret, struct vz_err *err)
+{
+	struct vz_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	int rc;
+
+	if (!snapshot)
+		return vz_err_set(err, VZ_EXIT_UNEXPECTED, ENOMEM, "out of memory");
+	rc = vz_maps_read(target->pid, &snapshot->maps, err);
+	if (rc == 0)
+		rc = take_threads(snapshot, target->pid, err);
+	if (rc == 0) {
+		rc = take_files(snapshot, target->pid);
+		if (rc < 0) {
+			vz_err_set(err, VZ_EXIT_UNEXPECTED, -rc,
+				   "cannot list the open files of process %d", (int)target->pid);
+			vz_err_why(err, "%s", strerror(-rc));
+		}
+	}
+	if (rc < 0) {
+		vz_snapshot_free(snapshot);
+		return rc;
+	}
+	*ret = snapshot;
+	return 0;
+}
+
+void vz_snapshot_free(struct vz_snapshot *snapshot)
+{
+	if (!snapshot)
+		return;
+	vz_maps_fini(&snapshot->maps);
+	free(snapshot->files);
+	free(snapshot->threads);
+	free(snapshot);
+}
+
+/* ---- say ---- */
+
+__attribute__((format(printf, 2, 3))) static void say(struct vz_residue *residue, const char *fmt,
+						      ...)
+{
+	size_t used = strlen(residue->text);
+	va_list ap;
+
+	if (used && used + 2 < sizeof(residue->text)) {
+		memcpy(residue->text + used, "; ", 3);
+		used += 2;
+	}
+	va_start(ap, fmt);
+	vsnprintf(residue->text + used, sizeof(residue->text) - used, fmt, ap);
+	va_end(ap);
+}
+
+/* ---- maps ---- */
+
+static bool same_kind(const struct vz_map *a, const struct vz_map *b)
+{
+	return a->readable == b->readable && a->writable == b->writable &&
+	       a->executable == b->executable && a->shared == b->shared && a->inode == b->inode &&
+	       !strcmp(a->path, b->path);
+}
+
+/* The first mapping that ends behind RADDR; COUNT if there is none. */
+static size_t first_behind(const struct vz_maps *maps, uint64_t raddr)
+{
+	size_t low = 0, high = maps->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (maps->items[mid].end <= raddr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static bool touches(const struct vz_range *ranges, size_t nranges, uint64_t start, uint64_t end)
+{
+	for (size_t i = 0; i < nranges; i++) {
+		if (start < ranges[i].end && ranges[i].start < end)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A malloc arena of libc: rw-p from a 64 MiB boundary, the rest up to the next
+ * boundary reserved.  Its two halves are two mappings.
+ */
+static bool is_arena(const struct vz_maps *maps, const struct vz_map *map)
+{
+	size_t i = (size_t)(map - maps->items);
+	const struct vz_map *used = map, *reserved;
+
+	if (map->path[0] || map->inode || map->shared)
+		return false;
+	if (!map->readable && i > 0) /* the reserved half: look at the one before */
+		used = &maps->items[--i];
+	if (i + 1 >= maps->count)
+		return false;
+	reserved = &maps->items[i + 1];
+	return used->readable && used->writable && !used->executable && !used->inode &&
+	       used->start % ARENA_ALIGN == 0 && used->end - used->start >= ARENA_LEAST &&
+	       !reserved->readable && !reserved->writable && reserved->start == used->end &&
+	       reserved->end - used->start == ARENA_ALIGN;
+}
+
+struct comparison {
+	const struct vz_snapshot *before, *after;
+	const struct vz_range *ranges;
+	size_t nranges;
+	struct vz_residue *ret;
+};
+
+/* [START, END) of MAP is there now, and was not before, at least not so. */
+static void judge_piece(const struct comparison *c, const struct vz_map *map, uint64_t start,
+			uint64_t end)
+{
+	struct vz_residue *ret = c->ret;
+	unsigned long kib = (unsigned long)((end - start) / 1024);
+
+	if (touches(c->ranges, c->nranges, start, end) || vz_starts_with(map->path, MEMFD_PREFIX)) {
+		ret->ours[VZ_RESIDUE_MAPS]++;
+		say(ret, "memory %llx-%llx (%lu KiB) is still mapped", (unsigned long long)start,
+		    (unsigned long long)end, kib);
+	} else if (!strcmp(map->path, "[heap]") || !strcmp(map->path, "[stack]")) {
+		ret->possible[VZ_RESIDUE_MAPS]++;
+		ret->possible_bytes += end - start;
+		say(ret, "%s grew by %lu KiB", map->path, kib);
+	} else if (is_arena(&c->after->maps, map)) {
+		if (!map->readable) /* counted with its used half */
+			return;
+		ret->possible[VZ_RESIDUE_MAPS]++;
+		ret->possible_bytes += end - start;
+		say(ret, "libc has a new malloc arena of %lu KiB", kib);
+	} else {
+		ret->other[VZ_RESIDUE_MAPS]++;
+	}
+}
+
+/* What MAP covers and no like mapping covered before. */
+static void compare_map(const struct comparison *c, const struct vz_map *map)
+{
+	const struct vz_maps *old = &c->before->maps;
+	uint64_t at = map->start;
+
+	for (size_t i = first_behind(old, at); i < old->count && at < map->end; i++) {
+		const struct vz_map *was = &old->items[i];
+
+		if (was->start >= map->end)
+			break;
+		if (!same_kind(was, map))
+			continue;
+		if (was->start > at)
+			judge_piece(c, map, at, was->start);
+		at = was->end;
+	}
+	if (at < map->end)
+		judge_piece(c, map, at, map->end);
+}
+
+static void compare_maps(const struct comparison *c)
+{
+	const struct vz_maps *old = &c->before->maps, *now = &c->after->maps;
+
+	for (size_t i = 0; i < now->count; i++)
+		compare_map(c, &now->items[i]);
+	for (size_t i = 0; i < old->count; i++) {
+		if (!vz_maps_find(now, old->items[i].start))
+			c->ret->other[VZ_RESIDUE_MAPS]++; /* gone: we never unmap what is not ours
+							   */
+	}
+}
+
+/* ---- files, threads, signals ---- */
+
+static const struct open_file *find_file(const struct vz_snapshot *snapshot, int fd)
+{
+	struct open_file key = { .fd = fd };
+
+	if (!snapshot->nfiles)
+		return NULL;
+	return bsearch(&key, snapshot->files, snapshot->nfiles, sizeof(key), file_by_number);
+}
+
+static void compare_files(const struct comparison *c)
+{
+	for (size_t i = 0; i < c->after->nfiles; i++) {
+		const struct open_file *file = &c->after->files[i];
+		const struct open_file *was = find_file(c->before, file->fd);
+
+		if (was && !strcmp(was->link, file->link))
+			continue;
+		if (vz_starts_with(file->link, MEMFD_PREFIX)) {
+			c->ret->ours[VZ_RESIDUE_FDS]++;
+			say(c->ret, "file descriptor %d (%.60s) is still open", file->fd,
+			    file->link);
+		} else {
+			c->ret->other[VZ_RESIDUE_FDS]++;
+		}
+	}
+	for (size_t i = 0; i < c->before->nfiles; i++)
+		c->ret->other[VZ_RESIDUE_FDS] += !find_file(c->after, c->before->files[i].fd);
+}
+
+static const struct thread *find_thread(const struct vz_snapshot *snapshot, pid_t tid)
+{
+	for (size_t i = 0; i < snapshot->nthreads; i++) {
+		if (snapshot->threads[i].tid == tid)
+			return &snapshot->threads[i];
+	}
+	return NULL;
+}
+
+static void compare_mask(const struct comparison *c, const struct thread *was,
+			 const struct thread *now)
+{
+	if (was->blocked == now->blocked)
+		return;
+	/* An injected call blocks all; but so does libc for a moment, in fork and pthread_create.
+	 */
+	if ((now->blocked & ALL_SIGNALS) == ALL_SIGNALS) {
+		c->ret->possible[VZ_RESIDUE_SIGNALS]++;
+		say(c->ret, "thread %d has all signals blocked", (int)now->tid);
+	} else {
+		c->ret->other[VZ_RESIDUE_SIGNALS]++;
+	}
+}
+
+static void compare_threads(const struct comparison *c, pid_t agent_tid)
+{
+	for (size_t i = 0; i < c->after->nthreads; i++) {
+		const struct thread *now = &c->after->threads[i];
+		const struct thread *was = find_thread(c->before, now->tid);
+
+		if (was) {
+			compare_mask(c, was, now);
+		} else if (agent_tid > 0 && (now->tid == agent_tid || now->ns_tid == agent_tid)) {
+			c->ret->ours[VZ_RESIDUE_THREADS]++;
+			say(c->ret, "thread %d is still there", (int)now->tid);
+		} else {
+			c->ret->other[VZ_RESIDUE_THREADS]++;
+		}
+	}
+	for (size_t i = 0; i < c->before->nthreads; i++)
+		c->ret->other[VZ_RESIDUE_THREADS] +=
+			!find_thread(c->after, c->before->threads[i].tid);
+}
+
+static void compare_handlers(const struct comparison *c)
+{
+	uint64_t changed =
+		(c->before->caught ^ c->after->caught) | (c->before->ignored ^ c->after->ignored);
+
+	for (int signal = 1; signal <= 64; signal++) {
+		uint64_t bit = UINT64_C(1) << (signal - 1);
+
+		if (!(changed & bit))
+			continue;
+		if ((signal == SIGNAL_SETXID || signal == SIGNAL_CANCEL) &&
+		    c->after->caught & bit) {
+			c->ret->possible[VZ_RESIDUE_SIGNALS]++;
+			say(c->ret, "libc handles its own signal %d now", signal);
+		} else {
+			c->ret->other[VZ_RESIDUE_SIGNALS]++;
+		}
+	}
+}
+
+void vz_snapshot_compare(const struct vz_snapshot *before, const struct vz_snapshot *after,
+			 const struct vz_range *ranges, size_t nranges, pid_t agent_tid,
+			 struct vz_residue *ret)
+{
+	struct comparison c = {
+		.before = before,
+		.after = after,
+		.ranges = ranges,
+		.nranges = nranges,
+		.ret = ret,
+	};
+
+	memset(ret, 0, sizeof(*ret));
+	compare_maps(&c);
+	compare_files(&c);
+	compare_threads(&c, agent_tid);
+	compare_handlers(&c);
+}
