@@ -9,7 +9,7 @@ import sys
 
 RESULT = re.compile(r"^\s*\d+/\d+ Test\s+#(\d+): (\S+) \.*\s*(?:\*+)?\s*(Passed|Failed|Not Run|Skipped|"
                     r"Timeout|Exception.*?|SEGFAULT|Subprocess \w+|Child \w+)")
-CRITERION = re.compile(r"^(\d+): .*Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
+CRITERION = re.compile(r"^(\d+): .*Tested: (\d+) \| Passing: (\d+)")
 
 
 def count(lines):
@@ -18,18 +18,18 @@ def count(lines):
         line = re.sub(r"\x1b\[[0-9;]*m", "", line)
         match = CRITERION.match(line)
         if match:
-            inside[match.group(1)] = [int(part) for part in match.groups()[1:]]
+            inside[match.group(1)] = [int(part) for part in match.groups()[1:3]]
         match = RESULT.match(line)
         if match:
             results[match.group(1)] = match.group(2), match.group(3)
     totals = [0, 0, 0]
     for number, (name, result) in results.items():
         good = result == "Passed"
-        tested, passing, failing, crashing = inside.get(number, [1, int(good), int(not good), 0])
+        tested, passing = inside.get(number, [1, int(good)])
         if result == "Skipped":
             totals[2] += 1
             continue
-        bad = failing + crashing
+        bad = tested - passing
         totals[0] += passing
         totals[1] += bad if bad or good else 1  # a program can end badly after its tests
         if not good:

@@ -54,8 +54,11 @@ class Target:
     def get(self, name):
         return struct.unpack_from("<q", self._block, 8 * _CTL[name])[0]
 
+    def put(self, name, value):
+        struct.pack_into("<q", self._block, 8 * _CTL[name], value)
+
     def command(self, value):
-        struct.pack_into("<q", self._block, 8 * _CTL["COMMAND"], value)
+        self.put("COMMAND", value)
 
     def begin(self):
         self.command(BEGIN)
