@@ -142,7 +142,7 @@ static bool is_address(const Elf64_Sym *symbol)
 {
 	unsigned type = ELF64_ST_TYPE(symbol->st_info);
 
-	return symbol->st_shndx != SHN_UNDEF && symbol->st_value != 0 &&
+	return symbol->st_value != 0 &&
 	       (type == STT_NOTYPE || type == STT_OBJECT || type == STT_FUNC);
 }
 
@@ -224,14 +224,14 @@ uint64_t vz_object_symbol(const struct vz_object *object, const char *name, uint
 	     i = next_match(object, name, hash, i)) {
 		const Elf64_Sym *symbol = &object->symbols[i];
 
-		if (!is_address(symbol))
+		if (symbol->st_shndx == SHN_UNDEF)
 			continue;
 		if (!best || is_default_version(object, i))
 			best = symbol;
 		if (is_default_version(object, i))
 			break;
 	}
-	if (!best)
+	if (!best || !is_address(best))
 		return 0;
 	if (size)
 		*size = best->st_size;
