@@ -84,12 +84,14 @@ def one_python(python, runs, rounds):
         line = f"{name:11}"
         for mode in MODES:
             events = log["events"] if mode in (1, 2, 4) else log["python_events"]
-            if mode in extra:
+            if mode in extra and events < 1000:  # nothing to speak of to divide by
+                line += f"{'few events':>11} {(plain + extra[mode]) / plain:5.2f}x"
+            elif mode in extra:
                 line += f"{extra[mode] / max(events, 1):11.1f} {(plain + extra[mode]) / plain:5.2f}x"
             else:
                 line += f"{'-':>18}"
         for viz, empty, events in ((1, 2, log["events"]), (10, 3, log["python_events"])):
-            if viz in extra and empty in extra:
+            if viz in extra and empty in extra and events >= 1000:
                 line += f"  {(extra[viz] - extra[empty]) / max(events, 1):6.1f}"
         print(line + (f"  lost {lost}" if lost else ""), flush=True)
         for viz, other in ((1, 4), (10, 5)):
