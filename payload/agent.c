@@ -332,9 +332,9 @@ static int make_arena(void)
 	void *private;
 	long fd, at;
 
-	fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach", VZ_MFD_CLOEXEC | VZ_MFD_NOEXEC_SEAL, 0);
+	fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach", VZ_MFD_CLOEXEC | VZ_MFD_ALLOW_SEALING | VZ_MFD_NOEXEC_SEAL, 0);
 	if (fd < 0) /* before Linux 6.3 */
-		fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach", VZ_MFD_CLOEXEC, 0);
+		fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach", VZ_MFD_CLOEXEC | VZ_MFD_ALLOW_SEALING, 0);
 	if (fd < 0)
 		return -1;
 	vz_boot.arena_fd = (int32_t)fd;

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* main.c - verbs to sessions to exit status.  The only file that exits and that prints errors. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attach/pyver.h"
+#include "attach/receipt.h"
+
+extern const char vz_payload_elf[], vz_payload_elf_end[];
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	stop++;
+}
+
+static void catch_signals(void)
+{
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action = { .sa_handler = on_signal };
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		sigaction(ends[i], &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* One write each: messages stay whole where stderr is shared. */
+static void say(int fd, const char *text, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, text, len);
+
+		if (n <= 0)
+			return;
+		text += n;
+		len -= (size_t)n;
+	}
+}
+
+static int fail(const struct vz_err *err)
+{
+	char text[2048];
+
+	say(STDERR_FILENO, text, vz_err_format(err, "vizattach", text, sizeof(text)));
+	return (int)err->exit;
+}
+
+static int version(void)
+{
+	printf("vizattach %s, CPython %s\n", VZ_VERSION, vz_pyver_supported());
+	return 0;
+}
+
+static int record(struct vz_opts *opts)
+{
+	static struct vz_report report;
+	static char text[16384];
+	const struct vz_payload_bytes payload = {
+		vz_payload_elf, (size_t)(vz_payload_elf_end - vz_payload_elf)
+	};
+	struct vz_err err = { 0 };
+	enum vz_exit code;
+
+	catch_signals();
+	code = vz_session_run(opts, &payload, &stop, &report, &err);
+	if (report.recorded && !opts->quiet && !opts->json)
+		say(STDERR_FILENO, text, vz_receipt_text(&report, text, sizeof(text)));
+	if (opts->json)
+		say(STDOUT_FILENO, text, vz_receipt_json(&report, code, &err, text, sizeof(text)));
+	if (code != VZ_EXIT_OK) {
+		err.exit = code;
+		return fail(&err);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct vz_opts opts;
+	struct vz_err err = { 0 };
+
+	if (vz_opts_parse(argc, argv, &opts, &err) < 0)
+		return fail(&err);
+	switch (opts.verb) {
+	case VZ_VERB_HELP:
+		fputs(vz_opts_help(), stdout);
+		return 0;
+	case VZ_VERB_VERSION:
+		return version();
+	case VZ_VERB_RECORD:
+		break;
+	}
+	return record(&opts);
+}

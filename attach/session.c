@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: MIT */
+#include "attach/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attach/link.h"
+#include "attach/preflight.h"
+#include "attach/util.h"
+
+enum {
+	BUSY_POLL_MS = 2,
+	IDLE_POLL_MS = 10,
+	MS = 1000 * 1000,
+	LEAVE_TIMEOUT_S = 20,
+	READY_TIMEOUT_S = 5,
+	LEFTOVER_TIMEOUT_MS = 3000,
+	PROGRESS_MS = 1000,
+};
+#define SEC UINT64_C(1000000000)
+
+struct session {
+	struct vz_opts *opts;
+	const volatile sig_atomic_t *stop;
+	struct vz_report *report;
+	struct vz_err *err;
+	uint64_t begin_ns;
+	struct vz_clock_pair first_pair;
+	bool clock_is_ns;
+
+	struct vz_target target;
+	struct vz_maps maps;
+	struct vz_objects objects;
+	struct vz_python python;
+	struct vz_image image;
+	struct vz_snapshot *before;
+	struct vz_injection injection;
+	struct vz_link link;
+	struct vz_clock_map clock;
+	struct vz_tracefile *tf;
+	struct vz_drain *drain;
+	int out_fd;
+	char part[4096 + 8]; /* name until the trace is complete */
+	uint64_t record_ns;  /* when the hooks were in */
+	uint64_t next_pair_ns, next_check_ns, next_progress_ns;
+	bool injected, opened;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
+}
+
+static void sleep_ms(long ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * MS };
+
+	nanosleep(&ts, NULL);
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- steps: each returns 0 or a negative errno with err set ------------- */
+
+static bool is_ours(const struct vz_map *map)
+{
+	return strstr(map->path, "/memfd:vizattach") != NULL;
+}
+
+static bool agent_present(const struct vz_maps *maps)
+{
+	for (size_t i = 0; i < maps->count; i++)
+		if (is_ours(&maps->items[i]))
+			return true;
+	return false;
+}
+
+/* The agent of a tool that died leaves by itself: give it the time that it needs. */
+static int wait_for_leftover(struct session *s)
+{
+	uint64_t deadline = now_ns() + (uint64_t)LEFTOVER_TIMEOUT_MS * MS;
+
+	for (;;) {
+		int rc = vz_maps_read(s->target.pid, &s->maps, s->err);
+
+		if (rc < 0 || !agent_present(&s->maps))
+			return rc;
+		if (now_ns() >= deadline)
+			break;
+		vz_maps_fini(&s->maps);
+		sleep_ms(20);
+	}
+	vz_err_set(s->err, VZ_EXIT_BUSY, EBUSY, "cannot attach to %d (%s)", (int)s->target.pid,
+		   s->target.comm);
+	vz_err_why(s->err, "another vizattach is recording it");
+	vz_err_try(s->err, "wait for that one, or end it with Ctrl-C");
+	return -EBUSY;
+}
+
+static int step_examine(struct session *s)
+{
+	int rc = vz_target_open(s->opts->pid, &s->target, s->err);
+
+	if (rc == 0)
+		rc = vz_preflight_process(&s->target, s->opts->override_opt_out, s->err);
+	if (rc == 0)
+		rc = wait_for_leftover(s);
+	if (rc == 0)
+		rc = vz_objects_read(&s->target, &s->maps, &s->objects, s->err);
+	if (rc == 0)
+		rc = vz_python_find(&s->target, &s->maps, &s->objects, &s->python, s->err);
+	if (rc == 0)
+		rc = vz_preflight_python(&s->target, &s->maps, &s->objects, &s->python, s->err);
+	if (rc < 0)
+		return rc;
+	snprintf(s->report->comm, sizeof(s->report->comm), "%s", s->target.comm);
+	snprintf(s->report->python, sizeof(s->report->python), "%s%s", s->python.version,
+		 s->python.static_build ? " (static)" : "");
+	return 0;
+}
+
+static int fail_output(struct session *s, const char *what, int error)
+{
+	vz_err_set(s->err, error == EEXIST ? VZ_EXIT_USAGE : VZ_EXIT_UNEXPECTED, error, "%s %s", what,
+		   s->opts->output);
+	vz_err_why(s->err, "%s", error == EEXIST ? "it is there already" : strerror(error));
+	vz_err_try(s->err, "%s", error == EEXIST ? "another name with -o, or --force"
+						 : "another place with -o");
+	return -error;
+}
+
+static int step_output(struct session *s)
+{
+	int rc = vz_opts_output(s->opts, s->target.comm, s->err);
+
+	if (rc < 0)
+		return rc;
+	snprintf(s->report->output, sizeof(s->report->output), "%s", s->opts->output);
+	if (!s->opts->force && access(s->opts->output, F_OK) == 0)
+		return fail_output(s, "will not overwrite", EEXIST);
+	snprintf(s->part, sizeof(s->part), "%s.part", s->opts->output);
+	s->out_fd = open(s->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return s->out_fd < 0 ? fail_output(s, "cannot write", errno) : 0;
+}
+
+static int step_inject(struct session *s)
+{
+	struct vz_boot boot;
+	struct vz_inject_context context = {
+		.target = &s->target,
+		.maps = &s->maps,
+		.objects = &s->objects,
+		.python = &s->python,
+		.image = &s->image,
+		.boot = &boot,
+		.timeout_ns = s->opts->attach_timeout_ns,
+	};
+	int rc = vz_arena_plan(s->opts->ring_bytes, &s->link.arena);
+
+	if (rc < 0) {
+		vz_err_set(s->err, VZ_EXIT_USAGE, -rc, "--ring-size is too small");
+		vz_err_try(s->err, "at least 1MiB");
+		return rc;
+	}
+	vz_link_boot(&s->python, &s->link.arena, s->opts->c_calls, s->clock_is_ns, &boot);
+	s->link.nonce = boot.nonce;
+	s->link.target = &s->target;
+	rc = vz_inject(&context, &s->injection, s->err);
+	if (rc < 0)
+		return rc;
+	s->injected = true;
+	s->link.boot_raddr = s->injection.boot_raddr;
+	s->report->attempts = s->injection.attempts;
+	s->report->borrowed_tid = s->injection.tid;
+	s->report->long_wait = s->injection.long_wait;
+	s->report->pause_us =
+		(double)(s->injection.resume_ns - s->injection.interrupt_ns) / 1000.0;
+	rc = vz_link_open(&s->link, READY_TIMEOUT_S * SEC, s->err);
+	s->opened = rc == 0;
+	return rc;
+}
+
+static int explain_gil(struct session *s)
+{
+	struct vz_gil gil;
+
+	vz_gil_watch(&s->target, &s->python, 50 * MS, &gil);
+	vz_err_set(s->err, VZ_EXIT_UNSAFE, ETIMEDOUT, "%d (%s) did not release the GIL in time",
+		   (int)s->target.pid, s->target.comm);
+	if (gil.known && gil.holder_tid)
+		vz_err_why(s->err, "thread %d holds it, most likely in C code that does not release it",
+			   (int)gil.holder_tid);
+	else
+		vz_err_why(s->err, "some thread holds it, most likely in C code that does not release it");
+	vz_err_try(s->err, "again later, or with a longer --gil-timeout; a waiting thread of ours stays "
+			   "in the target and removes itself when it gets its turn");
+	return -ETIMEDOUT;
+}
+
+/* Wait until the agent has the GIL and the hooks are in. */
+static int step_hook(struct session *s)
+{
+	uint64_t deadline = now_ns() + s->opts->gil_timeout_ns, said = now_ns() + SEC;
+
+	for (;;) {
+		enum vz_state state = vz_link_state(&s->link);
+
+		if (state == VZ_STATE_RUNNING)
+			break;
+		if (state == VZ_STATE_FAILED) {
+			vz_link_explain(&s->link, s->err);
+			return -ECANCELED;
+		}
+		if (!vz_target_alive(&s->target)) {
+			vz_err_set(s->err, VZ_EXIT_NO_PROCESS, ESRCH, "%d (%s) ended during the attach",
+				   (int)s->target.pid, s->target.comm);
+			return -ESRCH;
+		}
+		if (now_ns() >= deadline)
+			return explain_gil(s);
+		if (*s->stop) {
+			vz_err_set(s->err, VZ_EXIT_UNSAFE, EINTR, "stopped before the recording began");
+			vz_err_why(s->err, "the GIL of %d (%s) was not free yet", (int)s->target.pid,
+				   s->target.comm);
+			return -EINTR;
+		}
+		if (!s->opts->quiet && now_ns() >= said) {
+			fprintf(stderr, "vizattach: waiting for the GIL of %d ...\n", (int)s->target.pid);
+			said = now_ns() + 2 * SEC;
+		}
+		vz_link_renew(&s->link);
+		nanosleep(&(struct timespec){ 0, 200 * 1000 }, NULL);
+	}
+	s->report->recorded = true;
+	s->record_ns = now_ns();
+	s->report->attach_ms = (double)(s->record_ns - s->begin_ns) / 1e6;
+	return 0;
+}
+
+static void describe_thread(void *context, uint32_t ns_tid, pid_t *tid, char *name, size_t size)
+{
+	struct session *s = context;
+	struct vz_task task;
+	struct vz_tasks tasks;
+	struct vz_err ignored;
+
+	if (vz_task_read(s->target.pid, (pid_t)ns_tid, &task) == 0 && task.ns_tid == (pid_t)ns_tid) {
+		snprintf(name, size, "%s", task.comm);
+		return;
+	}
+	if (vz_tasks_read(s->target.pid, &tasks, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < tasks.count; i++) {
+		if (tasks.items[i].ns_tid == (pid_t)ns_tid) {
+			*tid = tasks.items[i].tid;
+			snprintf(name, size, "%s", tasks.items[i].comm);
+		}
+	}
+	vz_tasks_fini(&tasks);
+}
+
+static void write_meta(struct session *s)
+{
+	char text[64];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	vz_tracefile_meta(s->tf, "comm", s->target.comm);
+	vz_tracefile_meta(s->tf, "exe", s->target.exe);
+	vz_tracefile_meta(s->tf, "python", s->python.version);
+	vz_tracefile_meta(s->tf, "tool", "vizattach " VZ_VERSION);
+	vz_tracefile_meta(s->tf, "clock", s->clock_is_ns ? "CLOCK_MONOTONIC" : "tsc");
+	vz_tracefile_meta(s->tf, "c_calls", s->opts->c_calls ? "yes" : "no");
+	if (gmtime_r(&now, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		vz_tracefile_meta(s->tf, "recorded", text);
+}
+
+static int step_file(struct session *s)
+{
+	struct timespec wall;
+	struct vz_clock_pair second = vz_clock_pair_now(s->clock_is_ns);
+	uint64_t now = now_ns(), start = s->injection.resume_ns; /* no event is older */
+	int rc;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	vz_clock_init(&s->clock, s->clock_is_ns, s->first_pair, second);
+	rc = vz_tracefile_new(s->out_fd, s->target.pid, start,
+			      (uint64_t)wall.tv_sec * SEC + (uint64_t)wall.tv_nsec - (now - start),
+			      &s->tf, s->err);
+	if (rc < 0)
+		return rc;
+	write_meta(s);
+	rc = vz_drain_new(&s->link.arena, s->tf, &s->clock, describe_thread, s, &s->drain);
+	if (rc < 0)
+		vz_err_set(s->err, VZ_EXIT_UNEXPECTED, -rc, "out of memory");
+	return rc;
+}
+
+/* ---- recording --------------------------------------------------------- */
+
+static void progress(struct session *s, uint64_t now)
+{
+	bool tty = isatty(STDERR_FILENO);
+	struct vz_drain_totals t;
+	double elapsed = (double)(now - s->record_ns) / 1e9;
+
+	if (s->opts->quiet || now < s->next_progress_ns)
+		return;
+	s->next_progress_ns = now + (uint64_t)PROGRESS_MS * (tty ? 1 : 5) * MS;
+	vz_drain_totals(s->drain, &t);
+	fprintf(stderr, "%svizattach: %.0f s, %llu events (%.0f/s), %u threads, %llu lost%s",
+		tty ? "\r\033[K" : "", elapsed, (unsigned long long)t.events,
+		elapsed > 0 ? (double)t.events / elapsed : 0, t.threads, (unsigned long long)t.lost,
+		tty ? "" : "\n");
+}
+
+/* Things that need doing now and then; false if the target is no longer what it was. */
+static bool upkeep(struct session *s, uint64_t now)
+{
+	if (now >= s->next_pair_ns) {
+		vz_clock_update(&s->clock, vz_clock_pair_now(s->clock_is_ns), 200 * MS);
+		s->next_pair_ns = now + 200 * MS;
+		vz_tracefile_flush(s->tf, now, SEC);
+		vz_link_renew(&s->link);
+	}
+	progress(s, now);
+	if (now < s->next_check_ns)
+		return true;
+	s->next_check_ns = now + 100 * MS;
+	return vz_link_alive(&s->link);
+}
+
+static bool target_exited(struct session *s, int timeout_ms)
+{
+	struct pollfd p = { s->target.pidfd, POLLIN, 0 };
+
+	return poll(&p, 1, timeout_ms) == 1;
+}
+
+/* One round; true while it should go on. */
+static bool record_once(struct session *s, uint64_t end, enum vz_end *why)
+{
+	uint64_t words = vz_drain_poll(s->drain), now = now_ns();
+	enum vz_state state = vz_link_state(&s->link);
+	/* The first Ctrl-C ends the recording. */
+	if (*s->stop)
+		*why = VZ_END_SIGNAL;
+	else if (end && now >= end)
+		*why = VZ_END_TIME;
+	else if (vz_tracefile_error(s->tf))
+		*why = VZ_END_ERROR;
+	else if (state != VZ_STATE_RUNNING)
+		*why = VZ_END_AGENT;
+	else if (!upkeep(s, now) || target_exited(s, words ? BUSY_POLL_MS : IDLE_POLL_MS))
+		*why = VZ_END_TARGET;
+	else
+		return true;
+	return false;
+}
+
+static void record(struct session *s)
+{
+	uint64_t end = s->opts->duration_ns ? s->record_ns + s->opts->duration_ns : 0;
+	uint64_t cpu = cpu_ns();
+
+	if (!s->opts->quiet)
+		fprintf(stderr, "vizattach: recording %d (%s, python %s), %s\n", (int)s->target.pid,
+			s->target.comm, s->report->python,
+			end ? "for the time given" : "until Ctrl-C");
+	s->next_progress_ns = now_ns() + (uint64_t)PROGRESS_MS * MS;
+	while (record_once(s, end, &s->report->end))
+		;
+	s->report->duration_ns = now_ns() - s->record_ns;
+	if (!s->opts->quiet && isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\033[K");
+	s->report->cpu_ns = cpu_ns() - cpu;
+}
+
+/* ---- the way out ------------------------------------------------------- */
+
+/* Tell the agent to leave and take what it still has to say. */
+static bool agent_leaves(struct session *s)
+{
+	uint64_t deadline = now_ns() + LEAVE_TIMEOUT_S * SEC;
+
+	vz_link_stop(&s->link);
+	for (;;) {
+		enum vz_state state = vz_link_state(&s->link);
+
+		if (s->drain)
+			vz_drain_poll(s->drain);
+		if (state == VZ_STATE_GONE || (state == VZ_STATE_FAILED && !s->link.control->left_hooks))
+			return true;
+		if (state == VZ_STATE_FAILED || now_ns() >= deadline ||
+		    !vz_target_alive(&s->target) || !vz_link_alive(&s->link))
+			return false;
+		vz_link_renew(&s->link);
+		sleep_ms(1);
+	}
+}
+
+/* The agent's thread, its code and its memory go by themselves: see it happen. */
+static bool memory_gone(struct session *s, uint64_t timeout_ns)
+{
+	uint64_t deadline = now_ns() + timeout_ns;
+
+	while (vz_link_alive(&s->link)) {
+		if (now_ns() >= deadline)
+			return false;
+		sleep_ms(1);
+	}
+	return true;
+}
+
+static void copy_control(struct session *s)
+{
+	const struct vz_control *c = s->link.control;
+	struct vz_report *r = s->report;
+
+	r->threads_at_attach = c->threads_at_attach;
+	r->threads_adopted = c->threads_adopted;
+	r->threads_late = c->threads_late;
+	r->threads_refused = c->threads_refused;
+	r->interps_hooked = c->interps_hooked;
+	r->interps_skipped = c->interps_skipped;
+	r->gil_wait_us = (double)c->gil_wait_ns / 1000.0;
+	r->install_us = (double)c->install_ns / 1000.0;
+	r->remove_us = (double)c->remove_ns / 1000.0;
+}
+
+static double home_us(struct session *s)
+{
+	struct vz_boot boot;
+	double after = 0;
+
+	if (vz_target_read(&s->target, s->injection.boot_raddr, &boot, sizeof(boot)) < 0 ||
+	    boot.nonce != s->link.nonce || !boot.home_done || s->clock_is_ns)
+		return 0;
+	if (boot.home_ticks > s->injection.detach_tsc)
+		after = (double)(boot.home_ticks - s->injection.detach_tsc) * s->clock.rate / 1000.0;
+	return s->report->pause_us + after;
+}
+
+static void compare(struct session *s, bool gone)
+{
+	struct vz_range ranges[2] = {
+		{ s->injection.image_base, s->injection.image_base + s->image.image_bytes },
+		{ s->link.boot.private_raddr, s->link.boot.private_raddr + s->link.boot.private_bytes },
+	};
+	struct vz_snapshot *after = NULL;
+	struct vz_err ignored;
+	bool ours = false;
+
+	if (!s->before || vz_snapshot_take(&s->target, &after, &ignored) < 0)
+		return;
+	vz_snapshot_compare(s->before, after, ranges, 2, (pid_t)s->link.boot.agent_tid,
+			    &s->report->residue);
+	for (int i = 0; i < VZ_NRESIDUE; i++)
+		ours = ours || s->report->residue.ours[i];
+	s->report->compared = true;
+	s->report->restored = gone && !ours;
+	vz_snapshot_free(after);
+}
+
+static void undo_inject(struct session *s)
+{
+	bool left = !s->opened || agent_leaves(s);
+	bool alive = vz_target_alive(&s->target);
+
+	if (s->opened)
+		copy_control(s);
+	if (alive && left)
+		compare(s, memory_gone(s, s->opened ? 5 * SEC : 20 * SEC));
+	if (s->report->recorded && !vz_link_alive(&s->link) && alive &&
+	    s->report->end == VZ_END_TARGET)
+		s->report->exec = true;
+}
+
+static enum vz_exit finish_file(struct session *s)
+{
+	char counters[512];
+	uint64_t now = now_ns();
+	int rc;
+
+	vz_drain_finish(s->drain, now);
+	vz_drain_totals(s->drain, &s->report->totals);
+	snprintf(counters, sizeof(counters),
+		 "events=%llu\nlost=%llu\norphan_exits=%llu\nunseen_exits=%llu\nopen_frames=%llu\n"
+		 "damaged=%llu\nthreads_late=%u\nthreads_refused=%u\ninterps_skipped=%u\n",
+		 (unsigned long long)s->report->totals.events,
+		 (unsigned long long)s->report->totals.lost,
+		 (unsigned long long)s->report->totals.orphan_exits,
+		 (unsigned long long)s->report->totals.unseen_exits,
+		 (unsigned long long)s->report->totals.open_frames,
+		 (unsigned long long)s->report->totals.damaged, s->report->threads_late,
+		 s->report->threads_refused, s->report->interps_skipped);
+	rc = vz_tracefile_finish(s->tf, now, counters, s->err);
+	vz_tracefile_totals(s->tf, &s->report->file);
+	if (rc == 0 && rename(s->part, s->opts->output) < 0)
+		rc = -errno;
+	if (rc == 0)
+		return VZ_EXIT_OK;
+	fail_output(s, "could not finish", -rc);
+	s->err->hint[0] = '\0';
+	vz_err_try(s->err, "free some space; what was written so far is in %s, and vizview reads it",
+		   s->part);
+	return VZ_EXIT_UNEXPECTED;
+}
+
+static enum vz_exit judge(struct session *s)
+{
+	struct vz_report *r = s->report;
+
+	if (r->end == VZ_END_TARGET) {
+		vz_err_set(s->err, VZ_EXIT_TARGET_ENDED, 1, r->exec ? "%d (%s) replaced itself by another program"
+								   : "%d (%s) ended while it was recorded",
+			   (int)s->target.pid, s->target.comm);
+		vz_err_why(s->err, "the trace up to then is complete: %s", s->opts->output);
+		return VZ_EXIT_TARGET_ENDED;
+	}
+	if (r->end == VZ_END_AGENT && !r->restored) {
+		vz_link_explain(&s->link, s->err);
+		return VZ_EXIT_UNEXPECTED;
+	}
+	if (r->compared && !r->restored) {
+		vz_err_set(s->err, VZ_EXIT_UNEXPECTED, 1, "something of ours is left in %d (%s)",
+			   (int)s->target.pid, s->target.comm);
+		vz_err_why(s->err, "%s", r->residue.text);
+		return VZ_EXIT_UNEXPECTED;
+	}
+	if (s->opts->strict && (r->totals.lost || r->totals.damaged)) {
+		vz_err_set(s->err, VZ_EXIT_LOST, 1, "%llu events were lost",
+			   (unsigned long long)r->totals.lost);
+		vz_err_why(s->err, "the buffers were full (--ring-size)");
+		return VZ_EXIT_LOST;
+	}
+	return VZ_EXIT_OK;
+}
+
+static enum vz_exit finish(struct session *s, int rc)
+{
+	enum vz_exit code = rc < 0 ? s->err->exit : VZ_EXIT_OK;
+
+	if (s->injected)
+		undo_inject(s);
+	if (s->drain && s->report->recorded) {
+		enum vz_exit file = finish_file(s);
+
+		if (code == VZ_EXIT_OK)
+			code = file;
+		if (code == VZ_EXIT_OK)
+			code = judge(s);
+	} else if (s->out_fd >= 0) {
+		unlink(s->part); /* nothing was recorded */
+	}
+	vz_drain_free(s->drain);
+	vz_tracefile_free(s->tf);
+	vz_link_close(&s->link);
+	vz_snapshot_free(s->before);
+	vz_image_fini(&s->image);
+	vz_objects_fini(&s->objects);
+	vz_maps_fini(&s->maps);
+	if (s->out_fd >= 0)
+		close(s->out_fd);
+	if (s->target.pid)
+		vz_target_close(&s->target);
+	return code;
+}
+
+enum vz_exit vz_session_run(struct vz_opts *opts, const struct vz_payload_bytes *payload,
+			    const volatile sig_atomic_t *stop, struct vz_report *report,
+			    struct vz_err *err)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	enum vz_exit code;
+	int rc;
+
+	memset(report, 0, sizeof(*report));
+	report->pid = opts->pid;
+	if (!s) {
+		vz_err_set(err, VZ_EXIT_UNEXPECTED, ENOMEM, "out of memory");
+		return VZ_EXIT_UNEXPECTED;
+	}
+	*s = (struct session){ .opts = opts, .stop = stop, .report = report, .err = err, .out_fd = -1 };
+	s->begin_ns = now_ns();
+	s->clock_is_ns = !vz_clock_tsc_usable();
+	s->first_pair = vz_clock_pair_now(s->clock_is_ns);
+	rc = vz_image_init(payload->elf, payload->len, &s->image, err);
+	if (rc == 0)
+		rc = step_examine(s);
+	if (rc == 0)
+		rc = step_output(s);
+	if (rc == 0)
+		rc = vz_snapshot_take(&s->target, &s->before, err);
+	if (rc == 0)
+		rc = step_inject(s);
+	if (rc == 0)
+		rc = step_hook(s);
+	if (rc == 0)
+		rc = step_file(s);
+	if (rc == 0) {
+		report->home_us = home_us(s);
+		record(s);
+	}
+	code = finish(s, rc);
+	free(s);
+	return code;
+}
