@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ static inline bool subject_start(struct subject *s, char *const argv[])
 		return false;
 	s->pid = fork();
 	if (s->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* if a test fails */
 		dup2(in[0], 0);
 		dup2(out[1], 1);
 		for (int fd = 3; fd < 256; fd++)

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "attach/residue.h"
+
+/*
+ * The test looks at itself; taking a snapshot may itself move the heap, so only
+ * what a case provokes is asked for.
+ */
+static struct vz_snapshot *take(void)
+{
+	struct vz_target target = { .pid = getpid(), .pidfd = -1, .mem_fd = -1 };
+	struct vz_snapshot *snapshot = NULL;
+	struct vz_err err;
+
+	cr_assert_eq(vz_snapshot_take(&target, &snapshot, &err), 0);
+	return snapshot;
+}
+
+static void *map_pages(size_t pages)
+{
+	void *at = mmap(NULL, pages * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_neq(at, MAP_FAILED);
+	return at;
+}
+
+static void compare(const struct vz_snapshot *before, const struct vz_range *range, pid_t agent,
+		    struct vz_residue *ret)
+{
+	struct vz_snapshot *after = take();
+
+	vz_snapshot_compare(before, after, range, range ? 1 : 0, agent, ret);
+	vz_snapshot_free(after);
+}
+
+Test(residue, a_snapshot_equals_itself)
+{
+	static const struct vz_residue none;
+	struct vz_snapshot *snapshot = take();
+	struct vz_residue residue;
+
+	vz_snapshot_compare(snapshot, snapshot, NULL, 0, 0, &residue);
+	cr_assert_eq(memcmp(&residue, &none, sizeof(none)), 0);
+	vz_snapshot_free(snapshot);
+	vz_snapshot_free(NULL);
+}
+
+Test(residue, memory_in_our_ranges_is_ours)
+{
+	struct vz_snapshot *before = take();
+	struct vz_residue residue;
+	struct vz_range range;
+
+	range.start = (uintptr_t)map_pages(4);
+	range.end = range.start + 4 * 4096;
+	compare(before, &range, 0, &residue);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_MAPS], 1);
+	cr_assert_not_null(strstr(residue.text, "still mapped"));
+	munmap((void *)(uintptr_t)range.start, 4 * 4096);
+	compare(before, &range, 0, &residue);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_MAPS], 0, "%s", residue.text);
+	vz_snapshot_free(before);
+}
+
+Test(residue, memory_elsewhere_is_the_programs)
+{
+	struct vz_snapshot *before = take();
+	struct vz_residue residue;
+	struct vz_range range = { 0x10000, 0x20000 };
+
+	map_pages(4);
+	compare(before, &range, 0, &residue);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_MAPS], 0);
+	cr_assert_geq(residue.other[VZ_RESIDUE_MAPS], 1);
+	vz_snapshot_free(before);
+}
+
+/* rw-p from a 64 MiB boundary, the rest reserved: what a new thread's first malloc leaves. */
+Test(residue, an_arena_of_libc_is_known)
+{
+	const uint64_t size = UINT64_C(64) << 20, used = UINT64_C(132) << 10;
+	struct vz_residue residue;
+	struct vz_snapshot *before;
+	uint64_t at;
+	char *place =
+		mmap(NULL, 3 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	cr_assert_neq(place, MAP_FAILED);
+	munmap(place, 3 * size);
+	at = ((uintptr_t)place + 2 * size - 1) & ~(size - 1);
+	before = take();
+	place = mmap((void *)(uintptr_t)at, size, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	cr_assert_eq((uintptr_t)place, at);
+	mprotect(place, used, PROT_READ | PROT_WRITE);
+	compare(before, NULL, 0, &residue);
+	cr_assert_geq(residue.possible[VZ_RESIDUE_MAPS], 1);
+	cr_assert_geq(residue.possible_bytes, used);
+	cr_assert_not_null(strstr(residue.text, "malloc arena of 132 KiB"), "%s", residue.text);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_MAPS], 0);
+	vz_snapshot_free(before);
+}
+
+Test(residue, our_memfd_is_ours_and_other_files_are_not)
+{
+	struct vz_snapshot *before = take();
+	struct vz_residue residue;
+	int ours = memfd_create("vizattach", MFD_CLOEXEC), other = memfd_create("x", MFD_CLOEXEC);
+
+	cr_assert(ours >= 0 && other >= 0);
+	compare(before, NULL, 0, &residue);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_FDS], 1);
+	/* the directory that is read for it is open too, and may have moved */
+	cr_assert_geq(residue.other[VZ_RESIDUE_FDS], 1);
+	close(ours);
+	close(other);
+	compare(before, NULL, 0, &residue);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_FDS], 0);
+	vz_snapshot_free(before);
+}
+
+struct guest {
+	pthread_barrier_t barrier;
+	pid_t tid;
+};
+
+static void *be_guest(void *argument)
+{
+	struct guest *guest = argument;
+
+	guest->tid = (pid_t)syscall(SYS_gettid);
+	pthread_barrier_wait(&guest->barrier);
+	pthread_barrier_wait(&guest->barrier);
+	return NULL;
+}
+
+Test(residue, the_agents_thread_is_ours)
+{
+	struct vz_snapshot *before = take();
+	struct vz_residue residue;
+	struct guest guest = { .tid = 0 };
+	pthread_t thread;
+
+	pthread_barrier_init(&guest.barrier, NULL, 2);
+	cr_assert_eq(pthread_create(&thread, NULL, be_guest, &guest), 0);
+	pthread_barrier_wait(&guest.barrier);
+	compare(before, NULL, guest.tid, &residue);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_THREADS], 1);
+	compare(before, NULL, 0, &residue);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_THREADS], 0);
+	cr_assert_geq(residue.other[VZ_RESIDUE_THREADS], 1);
+	pthread_barrier_wait(&guest.barrier);
+	pthread_join(thread, NULL);
+	vz_snapshot_free(before);
+}
+
+Test(residue, signal_masks_are_compared)
+{
+	struct vz_snapshot *before = take();
+	struct vz_residue residue;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	compare(before, NULL, 0, &residue);
+	cr_assert_eq(residue.other[VZ_RESIDUE_SIGNALS], 1);
+	sigfillset(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	compare(before, NULL, 0, &residue);
+	cr_assert_eq(residue.possible[VZ_RESIDUE_SIGNALS], 1);
+	cr_assert_not_null(strstr(residue.text, "all signals blocked"));
+	vz_snapshot_free(before);
+}
+
+static void ignore(int signal)
+{
+	(void)signal;
+}
+
+Test(residue, handlers_are_compared)
+{
+	struct vz_snapshot *before = take();
+	struct vz_residue residue;
+
+	signal(SIGUSR2, ignore);
+	compare(before, NULL, 0, &residue);
+	cr_assert_eq(residue.other[VZ_RESIDUE_SIGNALS], 1);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_SIGNALS], 0);
+	vz_snapshot_free(before);
+}
