@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -35,8 +34,20 @@ int vz_out_open(struct vz_out *out, const char *path, struct vz_trouble *trouble
 	return rc;
 }
 
+int vz_out_open_memory(struct vz_out *out, FILE *memory)
+{
+	*out = (struct vz_out){ .fd = -1, .memory = memory, .size = OUT_BYTES };
+	out->buf = malloc(out->size);
+	return out->buf && memory ? 0 : -ENOMEM;
+}
+
 static void write_out(struct vz_out *out, const char *p, size_t n)
 {
+	if (out->memory) {
+		if (fwrite(p, 1, n, out->memory) != n)
+			out->error = -ENOMEM;
+		return;
+	}
 	while (n > 0 && !out->error) {
 		ssize_t done = write(out->fd, p, n);
 
@@ -55,17 +66,26 @@ static void flush(struct vz_out *out)
 	out->used = 0;
 }
 
+/* Never a device that somebody named as the output. */
+static void discard(const struct vz_out *out)
+{
+	struct stat st;
+
+	if (out->path && fstat(out->fd, &st) == 0 && S_ISREG(st.st_mode))
+		unlink(out->path);
+}
+
 int vz_out_close(struct vz_out *out, struct vz_trouble *trouble)
 {
 	flush(out);
+	if (out->error)
+		discard(out);
 	if (out->path && close(out->fd) < 0 && !out->error)
 		out->error = -errno;
 	free(out->buf);
 	out->buf = NULL;
 	if (!out->error)
 		return 0;
-	if (out->path)
-		unlink(out->path);
 	vz_trouble_set(trouble, -out->error, "cannot write %s",
 		       out->path ? out->path : "standard output");
 	vz_trouble_why(trouble, "%s", strerror(-out->error));
@@ -74,14 +94,9 @@ int vz_out_close(struct vz_out *out, struct vz_trouble *trouble)
 
 void vz_out_abandon(struct vz_out *out)
 {
-	struct stat st;
-
-	if (out->path) {
-		/* Never a device that somebody named as the output. */
-		if (fstat(out->fd, &st) == 0 && S_ISREG(st.st_mode))
-			unlink(out->path);
+	discard(out);
+	if (out->path)
 		close(out->fd);
-	}
 	free(out->buf);
 	out->buf = NULL;
 }

@@ -10,13 +10,15 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "viewer/trouble.h"
 
 struct vz_out {
 	int fd;
 	int error; /* negative errno, sticky; -EPIPE: the reader has seen enough */
-	const char *path; /* NULL: standard output */
+	const char *path; /* NULL: standard output, or: */
+	FILE *memory;     /* what open_memstream(3) made, instead of .fd */
 	char *buf;
 	size_t used, size;
 	uint64_t bytes; /* written so far, buffer included */
@@ -24,6 +26,8 @@ struct vz_out {
 
 /** PATH "-": standard output.  An existing file is replaced. */
 int vz_out_open(struct vz_out *out, const char *path, struct vz_trouble *trouble);
+/** Begin with MEMORY, which stays the caller's; 0 or -ENOMEM. */
+int vz_out_open_memory(struct vz_out *out, FILE *memory);
 /** Write the rest.  0, or the first error. */
 int vz_out_close(struct vz_out *out, struct vz_trouble *trouble);
 /** Close, and remove the file: the export did not work. */

@@ -81,32 +81,40 @@ static int report_hole(const struct walk *w, struct vz_visit *at, struct line *l
 	return tell(w->visitor->lost, w, at);
 }
 
+/* Time of the first thing that the block tells. */
+static uint64_t first_ns(const struct vz_open_frame *stack, uint32_t depth, uint32_t same,
+			 uint64_t t0_ns)
+{
+	return same < depth ? stack[same].begin_ns : t0_ns;
+}
+
 /*
  * Make the line's stack that on which the block begins.  They differ only where a
- * block before is missing: frames that are gone left somewhere in the hole, frames
- * that are new were entered in it, and the block says when.
+ * block before is missing: frames that are new were entered in the hole, and the
+ * block says when; frames that are gone had left before the first new one began.
  */
-static int resume(const struct walk *w, struct vz_visit *at, struct line *line, uint64_t t0_ns)
+static int resume(const struct walk *w, struct vz_visit *at, struct line *line, uint32_t same,
+		  uint64_t t0_ns)
 {
-	uint32_t depth, same;
+	uint32_t depth;
 	struct vz_open_frame *stack = vz_decoder_stack(w->decoder, &depth);
 	int rc = have_room(line, depth);
 
 	if (rc < 0)
 		return rc;
-	same = shared(line, stack, depth);
 	if (line->holed || same < line->depth || same < depth)
 		rc = report_hole(w, at, line);
-	at->ns = t0_ns;
+	at->ns = first_ns(stack, depth, same, t0_ns);
 	at->how = VZ_LEFT_GAP;
 	while (rc == 0 && line->depth > same)
 		rc = pop(w, at, line->stack, &line->depth);
 	for (uint32_t i = 0; i < same; i++)
 		stack[i].child_ns = line->stack[i].child_ns;
-	for (; rc == 0 && line->depth < depth; line->depth++) {
+	while (rc == 0 && line->depth < depth) {
 		line->stack[line->depth] = stack[line->depth];
+		at->ns = stack[line->depth].begin_ns;
 		at->stack = line->stack;
-		at->depth = line->depth + 1;
+		at->depth = ++line->depth;
 		rc = tell(w->visitor->enter, w, at);
 	}
 	return rc;
@@ -175,33 +183,55 @@ static int walk_events(const struct walk *w, uint32_t i, struct vz_visit *at, st
 	return rc < 0 ? rc : save(w, line, at->ns);
 }
 
+/*
+ * Load block I and find how many frames its stack shares with the line.  -EBADMSG
+ * if it is damaged or time would run backwards: then it is not what it claims to be.
+ */
+static int open_block(const struct walk *w, uint32_t i, struct line *line, struct vz_block *head,
+		      uint32_t *same)
+{
+	const struct vz_open_frame *stack;
+	const uint8_t *raw;
+	uint32_t depth;
+	int rc = vz_reader_load(w->reader, i, head, &raw);
+
+	if (rc < 0)
+		return rc;
+	rc = vz_decoder_open(w->decoder, head, raw);
+	if (rc == 0) {
+		stack = vz_decoder_stack(w->decoder, &depth);
+		if (!line->ns)
+			line->ns = first_ns(stack, depth, 0, head->t0_ns);
+		*same = shared(line, stack, depth);
+		if (first_ns(stack, depth, *same, head->t0_ns) < line->ns)
+			rc = -EBADMSG;
+	}
+	if (rc == -EBADMSG)
+		vz_reader_distrust(w->reader, i);
+	return rc;
+}
+
 static int walk_block(const struct walk *w, uint32_t i)
 {
 	uint32_t place = vz_reader_track_place(w->reader, vz_reader_block(w->reader, i)->track);
-	struct vz_visit at = { .place = place };
 	struct line *line = &w->lines[place];
+	struct vz_visit at = { .place = place };
 	struct vz_block head;
-	const uint8_t *raw;
-	int rc = vz_reader_load(w->reader, i, &head, &raw);
+	uint32_t same = 0;
+	int rc = open_block(w, i, line, &head, &same);
 
-	if (rc == 0) {
-		rc = vz_decoder_open(w->decoder, &head, raw);
-		/* Time runs forward on a track, or the block is not what it claims to be. */
-		if (rc == -EBADMSG || (rc == 0 && head.t0_ns < line->ns)) {
-			vz_reader_distrust(w->reader, i);
-			rc = -EBADMSG;
-		}
-	}
-	if (rc == -EBADMSG)
+	if (rc == -EBADMSG) {
 		line->holed = true;
+		return 0;
+	}
 	if (rc < 0)
-		return rc == -EBADMSG ? 0 : rc;
+		return rc;
 	at.stack = line->stack;
 	at.depth = line->depth;
-	at.ns = head.t0_ns;
+	at.ns = line->ns;
 	rc = tell(w->visitor->begin, w, &at);
 	if (rc == 0)
-		rc = resume(w, &at, line, head.t0_ns);
+		rc = resume(w, &at, line, same, head.t0_ns);
 	if (rc == 0)
 		rc = walk_events(w, i, &at, line);
 	if (rc < 0)
@@ -223,19 +253,16 @@ static int close_line(const struct walk *w, uint32_t place)
 	if (!line->depth && !line->holed)
 		return 0;
 	vz_reader_range(w->reader, &t0_ns, &t1_ns);
+	at.ns = line->ns;
+	rc = tell(w->visitor->begin, w, &at);
+	if (rc == 0 && line->holed)
+		rc = report_hole(w, &at, line);
 	at.ns = track->end_ns ? track->end_ns : t1_ns;
 	if (w->until_ns && at.ns > w->until_ns)
 		at.ns = w->until_ns;
 	if (at.ns < line->ns)
 		at.ns = line->ns;
 	at.how = VZ_LEFT_OPEN;
-	rc = tell(w->visitor->begin, w, &at);
-	if (rc == 0 && line->holed) {
-		uint64_t ns = at.ns;
-
-		rc = report_hole(w, &at, line);
-		at.ns = ns;
-	}
 	while (rc == 0 && line->depth)
 		rc = pop(w, &at, line->stack, &line->depth);
 	at.depth = 0;

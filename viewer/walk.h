@@ -24,7 +24,7 @@ struct vz_visit {
 	uint32_t place; /* of the track, see vz_reader_track() */
 	const struct vz_open_frame *stack;
 	uint32_t depth; /* frame in question: stack[depth - 1] */
-	uint64_t ns;    /* of a frame entered in an unreadable part: later than its .begin_ns */
+	uint64_t ns;    /* begin: not later than anything that follows; never runs back on a track */
 	uint8_t how;    /* leave: enum vz_leave or VZ_LEFT_ */
 	uint64_t lost;  /* lost: records; 0: blocks of the file are unreadable or missing here */
 };

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * export.h - writes a trace in formats of other tools, and as a page of its own.
+ *
+ * Each format is one export_*.c and one row of the table.  All of them stream:
+ * memory does not grow with the length of the trace.
+ */
+#ifndef VZ_VIEWER_EXPORT_H
+#define VZ_VIEWER_EXPORT_H
+
+#include "viewer/out.h"
+#include "viewer/reader.h"
+#include "viewer/walk.h"
+
+struct vz_export_options {
+	uint64_t max_calls; /* leave out what is later than about so many calls; 0: nothing */
+};
+
+struct vz_export {
+	const char *name;
+	const char *extension;
+	const char *about;
+	uint64_t max_calls; /* default */
+	int (*write)(struct vz_reader *r, const struct vz_export_options *options,
+		     struct vz_out *out);
+};
+
+/** Ends with a row without a name. */
+extern const struct vz_export vz_exports[];
+
+/** The format of this name or extension, or NULL. */
+const struct vz_export *vz_export_find(const char *name);
+
+/** Time until which the trace holds about MAX_CALLS calls, in all tracks together; 0: to its end. */
+int vz_export_until(const struct vz_reader *r, uint64_t max_calls, uint64_t *until_ns);
+
+/** What a reader should know about this frame, or NULL: it was seen from begin to end. */
+const char *vz_export_note(uint32_t symbol, unsigned how);
+
+/** "qualname (file:line)"; C functions "module.name".  Returns what snprintf does. */
+int vz_export_name(const struct vz_function *f, char *buf, size_t size);
+
+/** Name of the process, for people. */
+const char *vz_export_process(const struct vz_reader *r);
+
+int vz_export_json(struct vz_reader *r, const struct vz_export_options *options,
+		   struct vz_out *out);
+int vz_export_perfetto(struct vz_reader *r, const struct vz_export_options *options,
+		       struct vz_out *out);
+int vz_export_html(struct vz_reader *r, const struct vz_export_options *options,
+		   struct vz_out *out);
+
+#endif /* VZ_VIEWER_EXPORT_H */
