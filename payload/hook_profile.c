@@ -156,6 +156,7 @@ static int adopt(uint8_t *ts, unsigned flags)
 	struct vz_interp *in = interp_of(ts);
 	struct thread_object *object;
 	struct vz_thread *t;
+	uint32_t depth;
 
 	if (ts == vz_agent_ts || !in || profile_function(ts))
 		return 0; /* ours already, or somebody else's: left alone */
@@ -168,7 +169,12 @@ static int adopt(uint8_t *ts, unsigned flags)
 	t->bound = 1;
 	t->slot->interp = in->id;
 	vz_name_thread(t);
-	vz_ring_stack(t, VZ_STACK_AT_ATTACH, 0);
+	depth = vz_ring_stack(t, VZ_STACK_AT_ATTACH, 0);
+	/* With frames on its stack it has run; without, one that C code brought may have. */
+	if (late_scan && (depth || (t->self && vz_boot.adopt == VZ_ADOPT_COUNTER))) {
+		t->slot->flags |= VZ_SLOT_ADOPTED_LATE;
+		vz_control->threads_late++;
+	}
 	if (set_profile(ts, (void *)on_event, object) < 0) {
 		vz_thread_close(t);
 		return -1;
@@ -211,8 +217,10 @@ static void *evaluator(void)
 static void hook_eval_frame(struct vz_interp *in)
 {
 	if (vz_boot.adopt == VZ_ADOPT_EVAL_FRAME &&
-	    get_eval_frame(in->is) == (void *)vz_default_eval)
+	    get_eval_frame(in->is) == (void *)vz_default_eval) {
 		set_eval_frame(in->is, evaluator());
+		in->sees_births = 1;
+	}
 }
 
 /* An audit hook may have run Python code and let others run: then the list may be another one. */
@@ -260,11 +268,9 @@ static void scan(void)
 	for (int i = 0; i < VZ_MAX_INTERPS; i++) {
 		if (!vz_interps[i].is || vz_interps[i].own_gil)
 			continue;
-		n = scan_interp(&vz_interps[i], late_scan ? VZ_SLOT_ADOPTED_LATE : 0);
-		if (n > 0) {
+		n = scan_interp(&vz_interps[i], 0);
+		if (n > 0)
 			vz_control->threads_adopted += (uint32_t)n;
-			vz_control->threads_late += late_scan ? (uint32_t)n : 0;
-		}
 	}
 	scanning = 0;
 }

@@ -183,20 +183,21 @@ static int put_one(struct vz_thread *t, unsigned kind, uint32_t id)
 	return 1;
 }
 
-void vz_ring_stack(struct vz_thread *t, unsigned why, unsigned skip)
+uint32_t vz_ring_stack(struct vz_thread *t, unsigned why, unsigned skip)
 {
 	uint32_t depth, n = vz_stack_walk(t->ts, skip, &depth);
 
 	if (!put_pair(t, VZ_EV_STACK, why, depth)) {
 		drop(t);
-		return;
+		return depth;
 	}
 	for (uint32_t i = n; i > 0; i--) {
 		if (!put_one(t, VZ_EV_OPEN, vz_stack_ids[i - 1])) {
 			drop(t);
-			return;
+			break;
 		}
 	}
+	return depth;
 }
 
 /* First room after a loss: say how much is missing and what the stack looks like now. */

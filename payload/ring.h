@@ -76,9 +76,9 @@ int64_t vz_ring_switch(struct vz_thread *t, unsigned kind);
 
 /**
  * Append the frames of TS, bottom first, behind a STACK record.  SKIP: leave out
- * so many from the top.
+ * so many from the top.  Returns how many there are.
  */
-void vz_ring_stack(struct vz_thread *t, unsigned why, unsigned skip);
+uint32_t vz_ring_stack(struct vz_thread *t, unsigned why, unsigned skip);
 
 /** Room for a definition of WORDS words in the dictionary, or NULL.  Publish it with vz_dict_commit(). */
 struct vz_def *vz_dict_reserve(uint32_t words);
