@@ -366,6 +366,9 @@ static uint64_t poll_slot(struct vz_drain *d, uint32_t index, uint64_t max)
 	if (state == VZ_SLOT_CLOSED && words <= max) {
 		uint32_t last = s->damaged ? 0 : s->chunk;
 
+		/* Its name may have come last. */
+		if (!d->sources[VZ_DICT_SLOT].damaged)
+			take_slot(d, VZ_DICT_SLOT, max);
 		close_source(d, index, vz_clock_ns(d->clock, d->now_ticks));
 		s->chunk = 0;
 		if (last)

@@ -95,9 +95,9 @@ static void put_title(struct vz_out *out, const struct vz_reader *r, const struc
 	uint64_t t0_ns, t1_ns;
 
 	vz_reader_range(r, &t0_ns, &t1_ns);
-	vz_out_format(out, "%s (pid %u), %s, %s threads, %s calls\n\n", vz_export_process(r),
+	vz_out_format(out, "%s (pid %u), %s, %s thread%s, %s calls\n\n", vz_export_process(r),
 		      vz_reader_header(r)->pid, vz_human_time(t1_ns - t0_ns).s,
-		      vz_human_count(vz_reader_ntracks(r)).s,
+		      vz_human_count(vz_reader_ntracks(r)).s, vz_reader_ntracks(r) == 1 ? "" : "s",
 		      vz_human_count(s->all.calls + s->all.resumes).s);
 }
 
