@@ -27,7 +27,7 @@ struct option {
 
 #define AT(member) offsetof(struct vz_opts, member)
 #define MS         UINT64_C(1000000)
-#define HOUR       (3600 * 1000 * MS)
+#define HOUR       (UINT64_C(3600000) * MS)
 #define MIB        (UINT64_C(1) << 20)
 
 static const struct option options[] = {
@@ -35,7 +35,7 @@ static const struct option options[] = {
 	/* name, letter, kind, where, argument, help, smallest, largest */
 	{ "pid", 'p', PID, AT(pid), "PID", "process to record", 1, INT32_MAX },
 	{ "duration", 'd', DURATION, AT(duration_ns), "TIME",
-	  "how long: 10s, 250ms, 1m30s (default: until Ctrl-C)", 0, 24 * 365 * HOUR },
+	  "how long: 10s, 250ms, 1m30s (default: until Ctrl-C)", 0, UINT64_C(8760) * HOUR },
 	{ "output", 'o', TEXT, AT(output_given), "FILE",
 	  "trace to write; %p: pid, %t: time", 0, 0 },
 	{ "force", 0, FLAG, AT(force), NULL, "write over an existing file", 0, 0 },
@@ -220,8 +220,8 @@ static int store(const struct option *option, const char *value, struct vz_opts 
 		opts->verb = VZ_VERB_VERSION;
 		break;
 	case TEXT:
-		if (!value[0])
-			return bad_value(option, value, -EINVAL, err);
+		if (!value || !value[0])
+			return bad_value(option, "", -EINVAL, err);
 		*(const char **)at = value;
 		break;
 	default:
@@ -258,7 +258,7 @@ static int take_variable(const struct option *option, const char *value, struct 
 		rc = truth(value);
 		if (rc == 0)
 			return 0;
-		opts->verbose = rc == 1 ? 1 : atoi(value);
+		opts->verbose = rc == 1 ? 1 : (int)strtol(value, NULL, 10);
 		return opts->verbose >= 1 && opts->verbose <= 9
 			       ? 0
 			       : bad_value(option, value, -EINVAL, err);
@@ -283,7 +283,7 @@ static int take_environment(struct vz_opts *opts, struct vz_err *err)
 		if (options[i].kind == HELP || options[i].kind == VERSION)
 			continue;
 		for (const char *p = options[i].name; *p && n < sizeof(name) - 1; p++)
-			name[n++] = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+			name[n++] = (char)(*p == '-' ? '_' : toupper((unsigned char)*p));
 		name[n] = '\0';
 		value = getenv(name);
 		rc = value ? take_variable(&options[i], value, opts, err) : 0;

@@ -58,12 +58,12 @@
 	X(is_threads_head,             8,     8,     8,    16,    72,  7344) \
 	X(ts_next,                     8,     8,     8,     8,     8,     8)
 
-#define COLUMN_8(field, a, b, c, d, e, f)  .field = a,
-#define COLUMN_9(field, a, b, c, d, e, f)  .field = b,
-#define COLUMN_10(field, a, b, c, d, e, f) .field = c,
-#define COLUMN_11(field, a, b, c, d, e, f) .field = d,
-#define COLUMN_12(field, a, b, c, d, e, f) .field = e,
-#define COLUMN_13(field, a, b, c, d, e, f) .field = f,
+#define COLUMN_8(field, a, b, c, d, e, f)  .field = (a),
+#define COLUMN_9(field, a, b, c, d, e, f)  .field = (b),
+#define COLUMN_10(field, a, b, c, d, e, f) .field = (c),
+#define COLUMN_11(field, a, b, c, d, e, f) .field = (d),
+#define COLUMN_12(field, a, b, c, d, e, f) .field = (e),
+#define COLUMN_13(field, a, b, c, d, e, f) .field = (f),
 
 static const struct vz_pyver versions[] = {
 	{  8, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_8) } },
@@ -78,11 +78,13 @@ static const struct vz_pyver versions[] = {
 enum { NVERSIONS = sizeof(versions) / sizeof(versions[0]) };
 
 /* A field without a line above would be 0, which reads like an offset: count them. */
-#define COUNT(field, ...)  +1
-#define COUNT_FIELD(field) +1
-_Static_assert((0 OFFSETS(COUNT)) == (0 VZ_PY_OFFSETS(COUNT_FIELD)), "a field has no offsets");
-_Static_assert(sizeof(struct vz_py_offsets) == sizeof(uint32_t) * (0 VZ_PY_OFFSETS(COUNT_FIELD)),
-	       "fields are 32-bit words");
+enum {
+#define LINE(field, ...) LINE_##field,
+	OFFSETS(LINE)
+#undef LINE
+		NLINES
+};
+_Static_assert(NLINES == sizeof(struct vz_py_offsets) / sizeof(uint32_t), "a field has no line");
 
 const struct vz_pyver *vz_pyver_find(unsigned minor)
 {

@@ -46,6 +46,7 @@ static bool parse_version(const char *text, struct vz_python *ret)
 	int used = 0;
 	size_t len;
 
+	/* NOLINTNEXTLINE(cert-err34-c): the widths keep the numbers small */
 	if (sscanf(text, "%1u.%2u.%2u%n", &major, &minor, &micro, &used) != 3 || used == 0)
 		return false;
 	len = (size_t)used + strspn(text + used, "abrc+0123456789");
@@ -132,6 +133,7 @@ static bool version_by_name(const char *name, struct vz_python *ret)
 	name = vz_basename(name);
 	if (vz_starts_with(name, "lib"))
 		name += 3;
+	/* NOLINTNEXTLINE(cert-err34-c): the widths keep the numbers small */
 	if (sscanf(name, "python%1u.%2u%n", &major, &minor, &used) != 2 || used == 0 ||
 	    isdigit((unsigned char)name[used]))
 		return false;

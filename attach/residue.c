@@ -166,8 +166,10 @@ void vz_snapshot_free(struct vz_snapshot *snapshot)
 
 /* ---- say ---- */
 
-__attribute__((format(printf, 2, 3))) static void say(struct vz_residue *residue, const char *fmt,
-						      ...)
+static void say(struct vz_residue *residue, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void say(struct vz_residue *residue, const char *fmt, ...)
 {
 	size_t used = strlen(residue->text);
 	va_list ap;

@@ -173,7 +173,7 @@ static int mem_read(const struct vz_target *target, uint64_t raddr, char *buf, s
 	return 0;
 }
 
-static int vm_read(const struct vz_target *target, uint64_t raddr, char *buf, size_t len)
+static int vm_read(const struct vz_target *target, uint64_t raddr, void *buf, size_t len)
 {
 	while (len > 0) {
 		struct iovec local = { .iov_base = buf, .iov_len = len };
@@ -185,7 +185,7 @@ static int vm_read(const struct vz_target *target, uint64_t raddr, char *buf, si
 		if (n == 0)
 			return -EFAULT;
 		raddr += (uint64_t)n;
-		buf += n;
+		buf = (char *)buf + n;
 		len -= (size_t)n;
 	}
 	return 0;

@@ -157,8 +157,7 @@ static int maps_add_line(struct vz_maps *maps, const char *line)
 
 int vz_maps_parse(const char *text, size_t len, struct vz_maps *ret)
 {
-	_cleanup_free_ char *copy = malloc(len + 1);
-	char *line = copy;
+	char *copy = malloc(len + 1), *line = copy;
 	int rc = 0;
 
 	memset(ret, 0, sizeof(*ret));
@@ -174,6 +173,7 @@ int vz_maps_parse(const char *text, size_t len, struct vz_maps *ret)
 		rc = maps_add_line(ret, line);
 		line = end ? end + 1 : copy + len;
 	}
+	free(copy);
 	if (rc < 0)
 		vz_maps_fini(ret);
 	return rc;
