@@ -89,7 +89,69 @@ static void put_threads(struct vz_out *out, const struct vz_reader *r, const str
 		vz_out_format(out, "  and %s more\n", vz_human_count(n - MAX_THREADS).s);
 }
 
-int vz_info(struct vz_reader *r, struct vz_out *out)
+static void put_json_threads(struct vz_out *out, const struct vz_reader *r, const struct vz_stats *s)
+{
+	char title[1024];
+
+	vz_out_text(out, ",\"threads\":[");
+	for (uint32_t i = 0; i < vz_reader_ntracks(r); i++) {
+		const struct vz_thread_track *track = vz_reader_track(r, i);
+		const struct vz_track_stats *t = &s->tracks[i];
+
+		vz_reader_track_title(track, title, sizeof(title));
+		vz_out_format(out, "%s{\"tid\":%u,\"name\":\"", i ? "," : "", track->tid);
+		vz_out_json(out, title);
+		vz_out_format(out,
+			      "\",\"calls\":%" PRIu64 ",\"resumes\":%" PRIu64 ",\"lost\":%" PRIu64
+			      ",\"busy_ns\":%" PRIu64 ",\"max_depth\":%u}",
+			      t->calls, t->resumes, t->lost, t->busy_ns, t->max_depth);
+	}
+	vz_out_char(out, ']');
+}
+
+static void put_json_facts(struct vz_out *out, const struct vz_reader *r)
+{
+	const char *key, *value;
+
+	vz_out_text(out, ",\"facts\":{");
+	for (uint32_t i = 0; vz_reader_fact_at(r, i, &key, &value); i++) {
+		vz_out_text(out, i ? ",\"" : "\"");
+		vz_out_json(out, key);
+		vz_out_text(out, "\":\"");
+		vz_out_json(out, value);
+		vz_out_char(out, '"');
+	}
+	vz_out_char(out, '}');
+}
+
+static void put_json(struct vz_out *out, const struct vz_reader *r, const struct vz_stats *s)
+{
+	const struct vz_file_header *h = vz_reader_header(r);
+	uint64_t t0_ns, t1_ns;
+	struct vz_totals totals;
+	struct vz_damage d;
+
+	vz_reader_range(r, &t0_ns, &t1_ns);
+	vz_reader_totals(r, &totals);
+	vz_reader_damage(r, &d);
+	vz_out_format(out, "{\"schema\":1,\"pid\":%u,\"process\":\"", h->pid);
+	vz_out_json(out, vz_export_process(r));
+	vz_out_format(out,
+		      "\",\"duration_ns\":%" PRIu64 ",\"calls\":%" PRIu64 ",\"resumes\":%" PRIu64
+		      ",\"lost\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"functions\":%" PRIu64,
+		      t1_ns - t0_ns, s->all.calls, s->all.resumes, s->all.lost,
+		      (uint64_t)totals.file_bytes, (uint64_t)totals.functions);
+	vz_out_format(out,
+		      ",\"complete\":%s,\"damaged_blocks\":%" PRIu64 ",\"missing_blocks\":%" PRIu64
+		      ",\"skipped_bytes\":%" PRIu64,
+		      d.cut ? "false" : "true", (uint64_t)d.damaged_blocks,
+		      (uint64_t)d.missing_blocks, (uint64_t)d.skipped_bytes);
+	put_json_threads(out, r, s);
+	put_json_facts(out, r);
+	vz_out_text(out, "}\n");
+}
+
+int vz_info(struct vz_reader *r, bool json, struct vz_out *out)
 {
 	const char *key, *value;
 	struct vz_stats s;
@@ -97,6 +159,11 @@ int vz_info(struct vz_reader *r, struct vz_out *out)
 
 	if (rc < 0)
 		return rc;
+	if (json) {
+		put_json(out, r, &s);
+		vz_stats_fini(&s);
+		return 0;
+	}
 	put_recording(out, r, &s);
 	put_state(out, r, &s);
 	put_threads(out, r, &s);

@@ -24,7 +24,7 @@ static const char help[] =
 	"vizview - look at a trace that vizattach recorded\n"
 	"\n"
 	"  vizview FILE                       what it is, and how to look at it\n"
-	"  vizview info FILE                  facts: duration, threads, calls, losses, damage\n"
+	"  vizview info FILE [--json]         facts: duration, threads, calls, losses, damage\n"
 	"  vizview report FILE [options]      which functions took the time\n"
 	"      --sort self|total|calls        order of the rows (default: self)\n"
 	"      --top N                        rows, 0 for all (default: 30)\n"
@@ -107,10 +107,9 @@ static int run_info(struct vz_reader *r, const struct options *options, struct v
 	struct vz_out out;
 	int rc = vz_out_open(&out, "-", trouble);
 
-	(void)options;
 	if (rc < 0)
 		return rc;
-	rc = vz_info(r, &out);
+	rc = vz_info(r, options->report.json, &out);
 	if (rc < 0) {
 		vz_out_abandon(&out);
 		return no_memory(trouble);
@@ -211,7 +210,7 @@ static int run_export(struct vz_reader *r, const struct options *options, struct
 }
 
 static const struct verb VERBS[] = {
-	{ "info", "", run_info },
+	{ "info", "j", run_info },
 	{ "report", "sntj", run_report },
 	{ "export", "folF", run_export },
 	{ 0 },

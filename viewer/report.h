@@ -19,6 +19,6 @@ struct vz_report_options {
 /** Table of functions; 0 or -ENOMEM. */
 int vz_report(struct vz_reader *r, const struct vz_report_options *options, struct vz_out *out);
 /** Facts about the recording.  Reads the whole file, so that what it says of damage is true. */
-int vz_info(struct vz_reader *r, struct vz_out *out);
+int vz_info(struct vz_reader *r, bool json, struct vz_out *out);
 
 #endif /* VZ_VIEWER_REPORT_H */
