@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/kit_trace.h"
+
+static struct vz_reader *open_bytes(const uint8_t *p, size_t n)
+{
+	struct vz_trouble trouble;
+	struct vz_reader *r;
+	int rc = vz_reader_open_memory(p, n, &r, &trouble);
+
+	cr_assert_eq(rc, 0, "%s: %s", trouble.what, trouble.why);
+	return r;
+}
+
+static struct kit *small_kit(uint64_t seed)
+{
+	struct kit *kit = kit_new(40, seed);
+
+	for (uint32_t i = 0; i < 3; i++)
+		kit_track(kit, 100 + i, i == 2 ? 0xabc : 0);
+	vz_track_name(kit->tracks[0]->track, "MainThread");
+	for (int round = 0; round < 6; round++) {
+		for (uint32_t i = 0; i < 3; i++)
+			kit_steps(kit->tracks[i], 30);
+		vz_tracefile_flush(kit->tf, UINT64_MAX, 0);
+	}
+	return kit;
+}
+
+Test(reader, what_was_written_comes_back)
+{
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct kit *kit = kit_new(300, seed);
+		struct vz_damage damage;
+		struct vz_reader *r;
+		const char *wrong;
+		size_t n;
+		uint8_t *p;
+
+		for (uint32_t i = 0; i < 4; i++)
+			kit_track(kit, 100 + i, 0);
+		for (int round = 0; round < 40; round++)
+			kit_steps(kit->tracks[kit_random(kit, 4)], kit_random(kit, 3000));
+		kit_end(kit->tracks[1], kit->tracks[1]->ns + 5);
+		kit_finish(kit);
+		p = kit_bytes(kit, &n);
+		r = open_bytes(p, n);
+		wrong = kit_compare_all(kit, r);
+		cr_assert_null(wrong, "seed %lu: %s", (unsigned long)seed, wrong);
+		vz_reader_damage(r, &damage);
+		cr_assert(!damage.cut && !damage.no_index && !damage.skipped_bytes);
+		cr_assert(!damage.damaged_blocks && !damage.missing_blocks);
+		vz_reader_free(r);
+		kit_free(kit);
+		free(p);
+	}
+}
+
+Test(reader, functions_tracks_and_facts)
+{
+	struct kit *kit = small_kit(7);
+	const struct vz_function *f;
+	struct vz_reader *r;
+	char name[64];
+	size_t n;
+	uint8_t *p;
+
+	kit_finish(kit);
+	p = kit_bytes(kit, &n);
+	r = open_bytes(p, n);
+	cr_assert_eq(vz_reader_header(r)->pid, KIT_PID);
+	cr_assert_eq(vz_reader_header(r)->start_unix_ns, KIT_UNIX_NS);
+	cr_assert_str_eq(vz_reader_fact(r, "comm"), "kit");
+	cr_assert_str_eq(vz_reader_fact(r, "empty"), "");
+	cr_assert_str_eq(vz_reader_fact(r, "pause_us"), "12");
+	cr_assert_str_eq(vz_reader_fact(r, "odd"), "");
+	cr_assert_null(vz_reader_fact(r, "nothing"));
+	cr_assert_eq(vz_reader_nfunctions(r), 40);
+	for (uint32_t i = 0; i < 40; i++) {
+		f = vz_reader_function(r, i);
+		kit_function_name(i, name, sizeof(name));
+		cr_assert_str_eq(f->name, name);
+		cr_assert_eq(f->line, i);
+		cr_assert_eq(f->kind, i % 3 ? VZ_DEF_PYTHON : VZ_DEF_C);
+	}
+	cr_assert_eq(vz_reader_function(r, 12345)->kind, 0);
+	cr_assert_eq(vz_reader_ntracks(r), 3);
+	cr_assert_str_eq(vz_reader_track(r, 0)->name, "MainThread");
+	cr_assert_eq(vz_reader_track(r, 1)->tid, 101);
+	cr_assert_eq(vz_reader_track(r, 2)->stack_key, 0xabc);
+	cr_assert_eq(vz_reader_end(r)->tracks, 3);
+	vz_reader_free(r);
+	kit_free(kit);
+	free(p);
+}
+
+Test(reader, a_cut_at_any_byte_leaves_what_was_whole)
+{
+	struct kit *kit = small_kit(3);
+	size_t n, before = 0;
+	uint8_t *p, *cut;
+
+	kit_finish(kit);
+	p = kit_bytes(kit, &n);
+	for (size_t len = 0; len < n; len++) {
+		struct vz_trouble trouble;
+		struct vz_damage damage;
+		struct vz_reader *r;
+		const char *wrong;
+		size_t seen;
+
+		cut = malloc(len + 1); /* exactly as long, so that a sanitizer sees a read behind it */
+		memcpy(cut, p, len);
+		if (len < sizeof(struct vz_file_header)) {
+			cr_assert_lt(vz_reader_open_memory(cut, len, &r, &trouble), 0);
+			free(cut);
+			continue;
+		}
+		r = open_bytes(cut, len);
+		wrong = kit_compare_part(kit, r, &seen);
+		cr_assert_null(wrong, "cut at %zu: %s", len, wrong);
+		cr_assert_geq(seen, before, "cut at %zu: less than before", len);
+		before = seen;
+		vz_reader_damage(r, &damage);
+		cr_assert(damage.no_index);
+		vz_reader_free(r);
+		free(cut);
+	}
+	cr_assert_gt(before, 300);
+	kit_free(kit);
+	free(p);
+}
+
+Test(reader, random_damage_is_never_taken_for_data)
+{
+	struct kit *kit = small_kit(5);
+	size_t n, seen, least = SIZE_MAX;
+	uint8_t *p;
+
+	kit_finish(kit);
+	p = kit_bytes(kit, &n);
+	for (int round = 0; round < 4000; round++) {
+		size_t at = sizeof(struct vz_file_header) +
+			    kit_random(kit, n - sizeof(struct vz_file_header));
+		uint8_t old = p[at];
+		struct vz_reader *r;
+		const char *wrong;
+
+		p[at] ^= (uint8_t)(1 + kit_random(kit, 255));
+		r = open_bytes(p, n);
+		wrong = kit_compare_part(kit, r, &seen);
+		cr_assert_null(wrong, "byte %zu: %s", at, wrong);
+		if (seen < least)
+			least = seen;
+		vz_reader_free(r);
+		p[at] = old;
+	}
+	/* One bad byte costs at most one block. */
+	cr_assert_gt(least, 400);
+	kit_free(kit);
+	free(p);
+}
+
+Test(reader, a_missing_block_is_reported_and_what_follows_is_kept)
+{
+	struct kit *kit = kit_new(30, 9);
+	struct kit_track *t = kit_track(kit, 1, 0);
+	const struct vz_index_entry *second;
+	struct vz_damage damage;
+	struct vz_reader *r;
+	const char *wrong;
+	size_t n, seen, at, len;
+	uint8_t *p;
+
+	for (int i = 0; i < 10; i++) {
+		kit_steps(t, 500);
+		vz_tracefile_flush(kit->tf, UINT64_MAX, 0);
+	}
+	kit_finish(kit);
+	p = kit_bytes(kit, &n);
+	r = open_bytes(p, n);
+	second = vz_reader_block(r, 4);
+	at = second->offset;
+	len = vz_reader_block(r, 5)->offset - at;
+	vz_reader_free(r);
+	memmove(p + at, p + at + len, n - at - len);
+	r = open_bytes(p, n - len);
+	wrong = kit_compare_part(kit, r, &seen);
+	cr_assert_null(wrong, "%s", wrong);
+	cr_assert_gt(seen, 4000);
+	vz_reader_damage(r, &damage);
+	cr_assert_eq(damage.missing_blocks, 1);
+	cr_assert(!damage.cut);
+	vz_reader_free(r);
+	kit_free(kit);
+	free(p);
+}
+
+Test(reader, more_blocks_than_one_index_holds)
+{
+	struct kit *kit = kit_new(30, 11);
+	struct kit_track *t = kit_track(kit, 1, 0);
+	struct vz_damage damage;
+	struct vz_reader *r;
+	const char *wrong;
+	size_t n;
+	uint8_t *p;
+
+	for (int i = 0; i < 3 * VZ_INDEX_MAX_ENTRIES; i++) {
+		kit_steps(t, 2);
+		vz_tracefile_flush(kit->tf, UINT64_MAX, 0);
+	}
+	kit_finish(kit);
+	p = kit_bytes(kit, &n);
+	r = open_bytes(p, n);
+	vz_reader_damage(r, &damage);
+	cr_assert(!damage.no_index);
+	wrong = kit_compare_all(kit, r);
+	cr_assert_null(wrong, "%s", wrong);
+	vz_reader_free(r);
+	/* Without the footer the same is found by walking. */
+	r = open_bytes(p, n - sizeof(struct vz_file_footer));
+	vz_reader_damage(r, &damage);
+	cr_assert(damage.no_index && !damage.cut && !damage.missing_blocks);
+	wrong = kit_compare_all(kit, r);
+	cr_assert_null(wrong, "%s", wrong);
+	vz_reader_free(r);
+	kit_free(kit);
+	free(p);
+}
+
+Test(reader, noise_is_refused_or_empty)
+{
+	struct kit *kit = kit_new(1, 13);
+	struct vz_trouble trouble;
+	struct vz_reader *r;
+	uint8_t p[4096];
+	uint8_t *good;
+	size_t n;
+
+	for (size_t i = 0; i < sizeof(p); i++)
+		p[i] = (uint8_t)kit_random(kit, 256);
+	cr_assert_lt(vz_reader_open_memory(p, sizeof(p), &r, &trouble), 0);
+	cr_assert_str_eq(trouble.what, "this is not a trace");
+	good = kit_bytes(kit, &n);
+	memcpy(p, good, sizeof(struct vz_file_header));
+	r = open_bytes(p, sizeof(p));
+	cr_assert_eq(vz_reader_nblocks(r), 0);
+	vz_reader_free(r);
+	p[20] ^= 1;
+	cr_assert_lt(vz_reader_open_memory(p, sizeof(p), &r, &trouble), 0);
+	cr_assert_str_eq(trouble.what, "the trace is damaged");
+	kit_free(kit);
+	free(good);
+}
+
+Test(reader, files_that_cannot_be_traces)
+{
+	static const char *const paths[] = { "/nonexistent/x.viz", "/", "/dev/null" };
+	struct vz_trouble trouble;
+	struct vz_reader *r;
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		cr_assert_lt(vz_reader_open(paths[i], &r, &trouble), 0);
+		cr_assert(trouble.what[0] && trouble.why[0]);
+	}
+}
