@@ -389,6 +389,7 @@ int vz_export_html(struct vz_reader *r, const struct vz_export_options *options,
 	}
 	if (rc == 0)
 		rc = put_facts(&h);
+	middle += sizeof(marker) - 1;
 	if (rc == 0)
 		vz_out_bytes(out, middle, (size_t)(vz_page_end - middle));
 	vz_stats_fini(&h.stats);
