@@ -282,7 +282,7 @@ static int check_eval_frame(const struct vz_target *target, const struct vz_obje
 {
 	char name[128];
 
-	if (python->ver->adopt != VZ_ADOPT_EVAL_FRAME ||
+	if (python->ver->adopt != VZ_ADOPT_EVAL_FRAME || !eval_frame ||
 	    eval_frame == python->py[VZ_SYM__PyEval_EvalFrameDefault])
 		return 0;
 	library_name(objects, eval_frame, name, sizeof(name));

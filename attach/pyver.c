@@ -56,7 +56,11 @@
 	X(rt_interpreters_head,       32,    32,    32,    40,    40,   632) \
 	X(is_next,                     0,     0,     0,     0,     0,  7264) \
 	X(is_threads_head,             8,     8,     8,    16,    72,  7344) \
-	X(ts_next,                     8,     8,     8,     8,     8,     8)
+	X(ts_next,                     8,     8,     8,     8,     8,     8) \
+	X(ts_tracing,                 44,    44,    44,    44,    NO,    NO) \
+	X(cf_use_tracing,             NO,    NO,     0,     0,    NO,    NO) \
+	X(is_before_forkers,          NO,    NO,    NO,    NO,  3872, 10632) \
+	X(is_after_forkers_parent,    NO,    NO,    NO,    NO,  3880, 10640)
 
 #define COLUMN_8(field, a, b, c, d, e, f)  .field = (a),
 #define COLUMN_9(field, a, b, c, d, e, f)  .field = (b),
@@ -69,7 +73,7 @@ static const struct vz_pyver versions[] = {
 	{  8, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_8) } },
 	{  9, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_9) } },
 	{ 10, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_10) } },
-	{ 11, VZ_HOOK_PROFILE,    VZ_ADOPT_COUNTER,    { OFFSETS(COLUMN_11) } },
+	{ 11, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_11) } },
 	{ 12, VZ_HOOK_MONITORING, VZ_ADOPT_AUTOMATIC,  { OFFSETS(COLUMN_12) } },
 	{ 13, VZ_HOOK_MONITORING, VZ_ADOPT_AUTOMATIC,  { OFFSETS(COLUMN_13) } },
 };

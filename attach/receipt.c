@@ -91,6 +91,9 @@ static void losses(const struct vz_report *r, struct text *t)
 		    (unsigned long long)r->totals.orphan_exits);
 	if (r->threads_late)
 		add(t, "  late       %u threads had run before they were found\n", r->threads_late);
+	if (r->threads_missed)
+		add(t, "  missed     %u threads came and went before they were found\n",
+		    r->threads_missed);
 	if (r->threads_refused)
 		add(t, "  refused    %u threads found no place in the buffers\n", r->threads_refused);
 	if (r->interps_skipped)
@@ -190,6 +193,7 @@ size_t vz_receipt_json(const struct vz_report *r, enum vz_exit exit, const struc
 	json_number(&t, "threads_at_attach", r->threads_at_attach);
 	json_number(&t, "threads_adopted", r->threads_adopted);
 	json_number(&t, "threads_late", r->threads_late);
+	json_number(&t, "threads_missed", r->threads_missed);
 	json_number(&t, "threads_refused", r->threads_refused);
 	json_number(&t, "interps_hooked", r->interps_hooked);
 	json_number(&t, "interps_skipped", r->interps_skipped);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "attach/util.h"
 
@@ -14,6 +15,7 @@ enum {
 	LINK_MAX_BYTES = 256,
 	SIGNAL_CANCEL = 32, /* libc's own two, below SIGRTMIN */
 	SIGNAL_SETXID = 33,
+	MASK_TRIES = 20,
 };
 
 #define ARENA_ALIGN  (UINT64_C(64) << 20) /* glibc: HEAP_MAX_SIZE */
@@ -101,10 +103,24 @@ static int take_files(struct vz_snapshot *snapshot, pid_t pid)
 	return 0;
 }
 
+/* libc blocks all signals for a moment in fork and pthread_create: look again before believing it. */
+static int read_settled_status(pid_t pid, pid_t tid, int *patience, struct vz_status *ret)
+{
+	static const struct timespec moment = { .tv_nsec = 1000 * 1000 };
+	int rc = vz_status_read(pid, tid, ret);
+
+	while (rc == 0 && (ret->signals.blocked & ALL_SIGNALS) == ALL_SIGNALS && *patience > 0) {
+		--*patience;
+		nanosleep(&moment, NULL);
+		rc = vz_status_read(pid, tid, ret);
+	}
+	return rc;
+}
+
 static int take_threads(struct vz_snapshot *snapshot, pid_t pid, struct vz_err *err)
 {
 	struct vz_tasks tasks;
-	int rc = vz_tasks_read(pid, &tasks, err);
+	int rc = vz_tasks_read(pid, &tasks, err), patience = MASK_TRIES;
 
 	if (rc < 0)
 		return rc;
@@ -113,7 +129,7 @@ static int take_threads(struct vz_snapshot *snapshot, pid_t pid, struct vz_err *
 		struct thread *thread = &snapshot->threads[snapshot->nthreads];
 		struct vz_status status;
 
-		if (vz_status_read(pid, tasks.items[i].tid, &status) < 0)
+		if (read_settled_status(pid, tasks.items[i].tid, &patience, &status) < 0)
 			continue;
 		thread->tid = tasks.items[i].tid;
 		thread->ns_tid = tasks.items[i].ns_tid;

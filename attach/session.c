@@ -438,6 +438,7 @@ static void copy_control(struct session *s)
 	r->threads_adopted = c->threads_adopted;
 	r->threads_late = c->threads_late;
 	r->threads_refused = c->threads_refused;
+	r->threads_missed = c->threads_missed;
 	r->interps_hooked = c->interps_hooked;
 	r->interps_skipped = c->interps_skipped;
 	r->gil_wait_us = (double)c->gil_wait_ns / 1000.0;
@@ -460,17 +461,29 @@ static double home_us(struct session *s)
 
 static void compare(struct session *s, bool gone)
 {
-	struct vz_range ranges[2] = {
-		{ s->injection.image_base, s->injection.image_base + s->image.image_bytes },
-		{ s->link.boot.private_raddr, s->link.boot.private_raddr + s->link.boot.private_bytes },
-	};
+	struct vz_range ranges[2];
 	struct vz_snapshot *after = NULL;
 	struct vz_err ignored;
+	size_t nranges = 0;
+	uint64_t magic = 0;
 	bool ours = false;
+
+	/* The program may have got the same addresses since: ours is what still carries our mark. */
+	if (!gone)
+		ranges[nranges++] = (struct vz_range){
+			s->injection.image_base, s->injection.image_base + s->image.image_bytes
+		};
+	if (s->link.boot.private_raddr &&
+	    vz_target_read(&s->target, s->link.boot.private_raddr, &magic, sizeof(magic)) == 0 &&
+	    magic == VZ_WIRE_MAGIC)
+		ranges[nranges++] = (struct vz_range){
+			s->link.boot.private_raddr,
+			s->link.boot.private_raddr + s->link.boot.private_bytes
+		};
 
 	if (!s->before || vz_snapshot_take(&s->target, &after, &ignored) < 0)
 		return;
-	vz_snapshot_compare(s->before, after, ranges, 2, (pid_t)s->link.boot.agent_tid,
+	vz_snapshot_compare(s->before, after, ranges, nranges, (pid_t)s->link.boot.agent_tid,
 			    &s->report->residue);
 	for (int i = 0; i < VZ_NRESIDUE; i++)
 		ours = ours || s->report->residue.ours[i];
@@ -503,14 +516,15 @@ static enum vz_exit finish_file(struct session *s)
 	vz_drain_totals(s->drain, &s->report->totals);
 	snprintf(counters, sizeof(counters),
 		 "events=%llu\nlost=%llu\norphan_exits=%llu\nunseen_exits=%llu\nopen_frames=%llu\n"
-		 "damaged=%llu\nthreads_late=%u\nthreads_refused=%u\ninterps_skipped=%u\n",
+		 "damaged=%llu\nthreads_late=%u\nthreads_missed=%u\nthreads_refused=%u\n"
+		 "interps_skipped=%u\n",
 		 (unsigned long long)s->report->totals.events,
 		 (unsigned long long)s->report->totals.lost,
 		 (unsigned long long)s->report->totals.orphan_exits,
 		 (unsigned long long)s->report->totals.unseen_exits,
 		 (unsigned long long)s->report->totals.open_frames,
 		 (unsigned long long)s->report->totals.damaged, s->report->threads_late,
-		 s->report->threads_refused, s->report->interps_skipped);
+		 s->report->threads_missed, s->report->threads_refused, s->report->interps_skipped);
 	rc = vz_tracefile_finish(s->tf, now, counters, s->err);
 	vz_tracefile_totals(s->tf, &s->report->file);
 	if (rc == 0 && rename(s->part, s->opts->output) < 0)

@@ -43,7 +43,7 @@ struct vz_report {
 	uint64_t duration_ns;
 	struct vz_drain_totals totals;
 	struct vz_tracefile_totals file;
-	uint32_t threads_at_attach, threads_adopted, threads_late, threads_refused;
+	uint32_t threads_at_attach, threads_adopted, threads_late, threads_refused, threads_missed;
 	uint32_t interps_hooked, interps_skipped;
 	uint64_t cpu_ns;    /* of vizattach, while recording */
 	struct vz_residue residue;

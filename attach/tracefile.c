@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <unistd.h>
-#include <zlib.h>
 
+#include "attach/blockfile.h"
 #include "attach/encode.h"
 
 enum {
@@ -49,25 +48,18 @@ struct vz_track {
 };
 
 struct vz_tracefile {
-	int fd;
-	int error;
+	struct vz_blockfile file;
 	uint64_t start_ns;
-	struct vz_encoder *encoder;
 	struct vz_track **tracks;
 	uint32_t ntracks, tracks_cap;
 	struct pending meta, functions, track_records;
-	struct vz_index_entry *index;
-	uint32_t nindex;
-	uint64_t last_index;
-	uint32_t seq;
-	size_t held;
+	size_t held; /* bytes of buffered events in all tracks */
 	struct vz_tracefile_totals totals;
 };
 
 static void fail(struct vz_tracefile *tf, int rc)
 {
-	if (!tf->error)
-		tf->error = rc;
+	vz_blockfile_fail(&tf->file, rc);
 }
 
 static int grow_frames(struct vz_frame **frames, uint32_t *cap)
@@ -82,114 +74,14 @@ static int grow_frames(struct vz_frame **frames, uint32_t *cap)
 	return 0;
 }
 
-/* ---- writing ---- */
-
-static void write_all(struct vz_tracefile *tf, struct iovec *iov, int n)
-{
-	while (n > 0 && !tf->error) {
-		ssize_t done = writev(tf->fd, iov, n);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0) {
-			fail(tf, -errno);
-			return;
-		}
-		tf->totals.bytes += (uint64_t)done;
-		for (; n > 0 && (size_t)done >= iov->iov_len; iov++, n--)
-			done -= (ssize_t)iov->iov_len;
-		if (n > 0) {
-			iov->iov_base = (char *)iov->iov_base + done;
-			iov->iov_len -= (size_t)done;
-		}
-	}
-}
-
-static uint32_t crc_of(const struct vz_block *head, const uint8_t *payload)
-{
-	uLong crc = crc32(0, (const Bytef *)head, offsetof(struct vz_block, crc));
-
-	return (uint32_t)crc32(crc, payload, head->stored_bytes);
-}
-
-static void write_index(struct vz_tracefile *tf);
-
-static void note_block(struct vz_tracefile *tf, const struct vz_block *head, uint64_t offset)
-{
-	if (head->type == VZ_BLOCK_INDEX)
-		return;
-	tf->index[tf->nindex++] = (struct vz_index_entry){
-		.offset = offset,
-		.track = head->track,
-		.count = head->count,
-		.t0_ns = head->t0_ns,
-		.t1_ns = head->t1_ns,
-		.type = head->type,
-		.stored_bytes = head->stored_bytes,
-	};
-	if (tf->nindex == VZ_INDEX_MAX_ENTRIES)
-		write_index(tf);
-}
-
-/* HEAD holds type, codec, lengths, count and what belongs to the type; returns the block's offset.
- */
-static uint64_t write_block(struct vz_tracefile *tf, struct vz_block *head, const uint8_t *payload)
-{
-	static const uint8_t zeros[VZ_BLOCK_ALIGN];
-	uint64_t offset = tf->totals.bytes;
-	struct iovec iov[3];
-
-	head->magic = VZ_BLOCK_MAGIC;
-	head->seq = tf->seq++;
-	head->crc = crc_of(head, payload);
-	iov[0] = (struct iovec){ head, sizeof(*head) };
-	iov[1] = (struct iovec){ (void *)(uintptr_t)payload, head->stored_bytes };
-	iov[2] = (struct iovec){ (void *)(uintptr_t)zeros, -head->stored_bytes % VZ_BLOCK_ALIGN };
-	write_all(tf, iov, 3);
-	if (!tf->error)
-		note_block(tf, head, offset);
-	return offset;
-}
-
-static uint64_t write_plain(struct vz_tracefile *tf, struct vz_block *head, const uint8_t *raw,
-			    size_t bytes)
-{
-	const uint8_t *payload;
-	int rc = vz_encode_plain(tf->encoder, raw, bytes, head, &payload);
-
-	if (rc < 0) {
-		fail(tf, rc);
-		return 0;
-	}
-	return write_block(tf, head, payload);
-}
-
-static void write_index(struct vz_tracefile *tf)
-{
-	struct vz_file_index first = { .previous = tf->last_index };
-	size_t bytes = sizeof(first) + tf->nindex * sizeof(*tf->index);
-	struct vz_block head = { .type = VZ_BLOCK_INDEX, .count = tf->nindex };
-	uint8_t *raw = malloc(bytes);
-
-	if (!raw) {
-		fail(tf, -ENOMEM);
-		return;
-	}
-	memcpy(raw, &first, sizeof(first));
-	memcpy(raw + sizeof(first), tf->index, tf->nindex * sizeof(*tf->index));
-	tf->last_index = write_plain(tf, &head, raw, bytes);
-	tf->nindex = 0;
-	free(raw);
-}
-
 /* ---- records other than events ---- */
 
 static void write_pending(struct vz_tracefile *tf, struct pending *pending, unsigned type)
 {
 	struct vz_block head = { .type = (uint8_t)type, .count = pending->records };
 
-	if (pending->bytes && !tf->error)
-		write_plain(tf, &head, pending->p, pending->bytes);
+	if (pending->bytes)
+		vz_blockfile_put_raw(&tf->file, &head, pending->p, pending->bytes);
 	pending->bytes = 0;
 	pending->records = 0;
 }
@@ -225,7 +117,7 @@ static int add_record(struct vz_tracefile *tf, struct pending *pending, const st
 		pending->bytes += parts[i].iov_len;
 	}
 	pending->records++;
-	return tf->error;
+	return tf->file.error;
 }
 
 static struct iovec part(const void *p, size_t bytes)
@@ -279,7 +171,7 @@ static void free_words(struct vz_track *t)
 
 static int encode(struct vz_track *t, struct vz_block *head, const uint8_t **payload)
 {
-	struct vz_frame *stack = vz_encoder_stack(t->tf->encoder, t->lowest + t->npopped);
+	struct vz_frame *stack = vz_encoder_stack(t->tf->file.encoder, t->lowest + t->npopped);
 
 	if (!stack)
 		return -ENOMEM;
@@ -287,7 +179,8 @@ static int encode(struct vz_track *t, struct vz_block *head, const uint8_t **pay
 		memcpy(stack, t->stack, t->lowest * sizeof(*stack));
 	for (uint32_t i = 0; i < t->npopped; i++)
 		stack[t->lowest + i] = t->popped[t->npopped - 1 - i];
-	return vz_encode_events(t->tf->encoder, t->words, t->nwords, t->first_ns, head, payload);
+	return vz_encode_events(t->tf->file.encoder, t->words, t->nwords, t->first_ns, head,
+				payload);
 }
 
 static void flush_track(struct vz_track *t)
@@ -305,9 +198,9 @@ static void flush_track(struct vz_track *t)
 	if (!t->nwords)
 		return;
 	write_all_pending(tf);
-	rc = tf->error ? tf->error : encode(t, &head, &payload);
+	rc = tf->file.error ? tf->file.error : encode(t, &head, &payload);
 	if (rc == 0)
-		write_block(tf, &head, payload);
+		vz_blockfile_put(&tf->file, &head, payload);
 	else
 		fail(tf, rc);
 	t->nwords = 0;
@@ -516,49 +409,32 @@ void vz_track_end(struct vz_track *t, uint64_t ns)
 
 /* ---- the file ---- */
 
-static void write_header(struct vz_tracefile *tf, pid_t pid, uint64_t start_unix_ns)
-{
-	struct vz_file_header head = {
-		.magic = VZ_FILE_MAGIC,
-		.version = VZ_FILE_VERSION,
-		.size = sizeof(head),
-		.pid = (uint32_t)pid,
-		.start_mono_ns = tf->start_ns,
-		.start_unix_ns = start_unix_ns,
-	};
-	struct iovec iov = { &head, sizeof(head) };
-
-	head.crc = (uint32_t)crc32(0, (const Bytef *)&head, offsetof(struct vz_file_header, crc));
-	write_all(tf, &iov, 1);
-}
-
 static int describe(const struct vz_tracefile *tf, struct vz_err *err)
 {
-	vz_err_set(err, VZ_EXIT_UNEXPECTED, -tf->error, "cannot write the trace");
-	vz_err_why(err, "%s", strerror(-tf->error));
-	if (tf->error == -ENOSPC || tf->error == -EDQUOT)
+	vz_err_set(err, VZ_EXIT_UNEXPECTED, -tf->file.error, "cannot write the trace");
+	vz_err_why(err, "%s", strerror(-tf->file.error));
+	if (tf->file.error == -ENOSPC || tf->file.error == -EDQUOT)
 		vz_err_try(err, "free some space, or name another place with --output; "
 				"what was written so far can be read");
-	return tf->error;
+	return tf->file.error;
 }
 
 int vz_tracefile_new(int fd, pid_t pid, uint64_t start_mono_ns, uint64_t start_unix_ns,
 		     struct vz_tracefile **ret, struct vz_err *err)
 {
+	const struct vz_file_header header = {
+		.pid = (uint32_t)pid,
+		.start_mono_ns = start_mono_ns,
+		.start_unix_ns = start_unix_ns,
+	};
 	struct vz_tracefile *tf = calloc(1, sizeof(*tf));
-	int rc = 0;
+	int rc;
 
 	if (!tf)
 		return vz_err_set(err, VZ_EXIT_UNEXPECTED, ENOMEM, "out of memory");
-	tf->fd = fd;
 	tf->start_ns = start_mono_ns;
-	tf->encoder = vz_encoder_new();
-	tf->index = calloc(VZ_INDEX_MAX_ENTRIES, sizeof(*tf->index));
-	if (!tf->encoder || !tf->index)
-		fail(tf, -ENOMEM);
-	else
-		write_header(tf, pid, start_unix_ns);
-	if (tf->error) {
+	vz_blockfile_init(&tf->file, fd, &header);
+	if (tf->file.error) {
 		rc = describe(tf, err);
 		vz_tracefile_free(tf);
 		return rc;
@@ -576,17 +452,18 @@ int vz_tracefile_flush(struct vz_tracefile *tf, uint64_t now_ns, uint64_t max_ag
 			flush_track(t);
 	}
 	write_all_pending(tf);
-	return tf->error;
+	return tf->file.error;
 }
 
 void vz_tracefile_totals(const struct vz_tracefile *tf, struct vz_tracefile_totals *ret)
 {
 	*ret = tf->totals;
+	ret->bytes = tf->file.bytes;
 }
 
 int vz_tracefile_error(const struct vz_tracefile *tf)
 {
-	return tf->error;
+	return tf->file.error;
 }
 
 static uint64_t write_end(struct vz_tracefile *tf, uint64_t end_ns, const char *counters)
@@ -613,7 +490,7 @@ static uint64_t write_end(struct vz_tracefile *tf, uint64_t end_ns, const char *
 	}
 	memcpy(raw, &end, sizeof(end));
 	memcpy(raw + sizeof(end), counters, text);
-	offset = write_plain(tf, &head, raw, sizeof(end) + text);
+	offset = vz_blockfile_put_raw(&tf->file, &head, raw, sizeof(end) + text);
 	free(raw);
 	return offset;
 }
@@ -621,20 +498,11 @@ static uint64_t write_end(struct vz_tracefile *tf, uint64_t end_ns, const char *
 int vz_tracefile_finish(struct vz_tracefile *tf, uint64_t end_ns, const char *counters,
 			struct vz_err *err)
 {
-	struct vz_file_footer footer = { .magic = VZ_FOOTER_MAGIC };
-	struct iovec iov = { &footer, sizeof(footer) };
-
 	while (tf->ntracks)
 		vz_track_end(tf->tracks[tf->ntracks - 1], end_ns);
 	write_all_pending(tf);
-	footer.end = write_end(tf, end_ns, counters ? counters : "");
-	write_index(tf);
-	footer.index = tf->last_index;
-	footer.blocks = tf->seq;
-	footer.crc =
-		(uint32_t)crc32(0, (const Bytef *)&footer, offsetof(struct vz_file_footer, crc));
-	write_all(tf, &iov, 1);
-	return tf->error ? describe(tf, err) : 0;
+	vz_blockfile_end(&tf->file, write_end(tf, end_ns, counters ? counters : ""));
+	return tf->file.error ? describe(tf, err) : 0;
 }
 
 void vz_tracefile_free(struct vz_tracefile *tf)
@@ -643,11 +511,10 @@ void vz_tracefile_free(struct vz_tracefile *tf)
 		return;
 	while (tf->ntracks)
 		track_free(tf->tracks[tf->ntracks - 1]);
-	vz_encoder_free(tf->encoder);
+	vz_blockfile_fini(&tf->file);
 	free(tf->meta.p);
 	free(tf->functions.p);
 	free(tf->track_records.p);
-	free(tf->index);
 	free(tf->tracks);
 	free(tf);
 }

@@ -232,6 +232,7 @@ static int take_gil(void)
 	int state = VZ_PY(PyGILState_Ensure, int, void)();
 
 	vz_agent_ts = vz_ts_current();
+	vz_agent_births++;
 	return state;
 }
 

@@ -3,7 +3,7 @@
  * entry_x86_64.c - the code that must be written by hand.
  *
  *   vz_entry            first instruction on the borrowed thread; rdi: struct vz_home
- *   vz_eval_frame_38/9  frame evaluators that jump to the default one
+ *   vz_eval_frame_*     frame evaluators that jump to the default one
  *   vz_child_entry      a function for Py_AddPendingCall whose last act is to unmap itself
  *   vz_clone_reaper     a thread without stack or TLS; vz_reaper_exit: its end
  *
@@ -46,8 +46,8 @@ __asm__(".text\n"
 	".text\n");
 
 __asm__(".text\n"
-	".globl vz_eval_frame_38, vz_eval_frame_39\n"
-	".hidden vz_eval_frame_38, vz_eval_frame_39\n"
+	".globl vz_eval_frame_38, vz_eval_frame_39, vz_eval_frame_310\n"
+	".hidden vz_eval_frame_38, vz_eval_frame_39, vz_eval_frame_310\n"
 	"vz_eval_frame_38:\n" /* (frame, throwflag) */
 	"	push %rdi\n"
 	"	push %rsi\n"
@@ -60,10 +60,25 @@ __asm__(".text\n"
 	"	cmp vz_profile_function(%rip), %rcx\n"
 	"	je 1f\n"
 	"	mov %rax, %rdi\n"
-	"	call vz_profile_adopt\n"
+	"	mov %rsp, %rsi\n"
+	"	call vz_profile_check\n"
 	"1:	add $8, %rsp\n"
 	"	pop %rsi\n"
 	"	pop %rdi\n"
+	"	jmp *vz_default_eval(%rip)\n"
+	"vz_eval_frame_310:\n" /* (thread state, frame, throwflag); 3.10 and 3.11 */
+	"	mov vz_profile_offset(%rip), %rax\n"
+	"	mov (%rdi,%rax), %rax\n"
+	"	cmp vz_profile_function(%rip), %rax\n"
+	"	jne 2f\n"
+	"	mov vz_cframe_offset(%rip), %rax\n"
+	"	mov (%rdi,%rax), %rax\n"
+	"	cmpb $0, (%rax)\n" /* cframe->use_tracing */
+	"	je 2f\n"
+	"	mov vz_profile_object_offset(%rip), %rax\n"
+	"	mov (%rdi,%rax), %rax\n"
+	"	cmp 24(%rax), %rsp\n" /* struct thread_object.floor */
+	"	jb 2f\n"
 	"	jmp *vz_default_eval(%rip)\n"
 	"vz_eval_frame_39:\n" /* (thread state, frame, throwflag) */
 	"	mov vz_profile_offset(%rip), %rax\n"
@@ -74,7 +89,8 @@ __asm__(".text\n"
 	"2:	push %rdi\n"
 	"	push %rsi\n"
 	"	push %rdx\n"
-	"	call vz_profile_adopt\n"
+	"	mov %rsp, %rsi\n"
+	"	call vz_profile_check\n"
 	"	pop %rdx\n"
 	"	pop %rsi\n"
 	"	pop %rdi\n"

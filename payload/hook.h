@@ -25,6 +25,8 @@ struct vz_interp {
 extern struct vz_interp vz_interps[VZ_MAX_INTERPS];
 /* The agent's own thread state while it holds the GIL. */
 extern uint8_t *vz_agent_ts;
+/* Thread states that the agent made for itself so far. */
+extern uint64_t vz_agent_births;
 
 struct vz_hook_ops {
 	/** Install in all interpreters and threads, recording open frames.  0 or an enum vz_agent_error; then nothing is installed. */

@@ -2,14 +2,16 @@
 /*
  * CPython 3.8-3.11: a C profile function in every thread state.
  *
- * New threads: up to 3.10 every frame starts in interp->eval_frame, so an
- * evaluator that installs the profile function on a thread that lacks it and
+ * New threads: every frame that C code starts begins in interp->eval_frame, so
+ * an evaluator that installs the profile function on a thread that lacks it and
  * then jumps (not calls) to the default one sees them all and leaves nothing on
- * the C stack.  In 3.11 an evaluator would switch off inlined calls, which eats C
- * stack that the program did not plan for; there each hooked thread compares the
- * interpreter's count of thread states after every event, and so adopts a
- * thread that threading or _thread started before it runs; the agent looks as
- * well, for threads that C code brings.
+ * the C stack.  Up to 3.10 that changes nothing else.  In 3.11 it switches off
+ * inlined calls, so that Python recursion eats C stack that the program
+ * did not plan for: there the evaluator knows how far each thread may go, and
+ * takes itself out before that.  From then on, each hooked thread compares the
+ * interpreter's count of thread states after every event, and so adopts a thread
+ * that threading or _thread started before it runs; the agent looks as well, for
+ * threads that C code brings, and counts those that came and went.
  */
 #include "payload/agent.h"
 #include "payload/hook.h"
@@ -30,7 +32,11 @@ struct thread_object {
 	int64_t refcnt;
 	void *type;
 	struct vz_thread *thread;
+	uint64_t floor; /* the evaluator may not be used below; 0: anywhere; UINT64_MAX: not known yet */
 };
+_Static_assert(offsetof(struct thread_object, floor) == 24, "used by the evaluators");
+
+enum { PAGE = 4096, PROBE_PAGES = 128, MAIN_STACK_SHARE = 4, MAIN_STACK_MAX = 1 << 20, TRACE_ON = 255 };
 
 static struct thread_object objects[VZ_MAX_SLOTS];
 static struct vz_pytype object_type;
@@ -39,11 +45,14 @@ static uint32_t scanning;
 
 /* Used by the evaluators in entry_x86_64.c. */
 uint64_t vz_profile_offset;
+uint64_t vz_profile_object_offset;
+uint64_t vz_cframe_offset;
 uint64_t vz_profile_function;
 uint64_t vz_default_eval;
 void vz_eval_frame_38(void);
 void vz_eval_frame_39(void);
-void vz_profile_adopt(uint8_t *ts);
+void vz_eval_frame_310(void);
+void vz_profile_check(uint8_t *ts, uint64_t sp);
 
 static void scan(void);
 
@@ -56,7 +65,7 @@ static void on_object_dealloc(void *self)
 
 static int births_moved(const struct vz_thread *t)
 {
-	return vz_boot.adopt == VZ_ADOPT_COUNTER &&
+	return VZ_UNLIKELY(!t->interp->sees_births) &&
 	       VZ_UNLIKELY(__atomic_load_n(t->interp->births, __ATOMIC_RELAXED) !=
 			   t->interp->seen);
 }
@@ -164,14 +173,16 @@ static int adopt(uint8_t *ts, unsigned flags)
 	if (!t)
 		return 0;
 	object = &objects[t->index];
-	*object = (struct thread_object){ .type = &object_type, .thread = t };
+	*object = (struct thread_object){ .type = &object_type,
+					  .thread = t,
+					  .floor = vz_boot.py_minor == 11 ? UINT64_MAX : 0 };
 	t->interp = in;
 	t->bound = 1;
 	t->slot->interp = in->id;
 	vz_name_thread(t);
 	depth = vz_ring_stack(t, VZ_STACK_AT_ATTACH, 0);
 	/* With frames on its stack it has run; without, one that C code brought may have. */
-	if (late_scan && (depth || (t->self && vz_boot.adopt == VZ_ADOPT_COUNTER))) {
+	if (late_scan && (depth || (t->self && !in->sees_births))) {
 		t->slot->flags |= VZ_SLOT_ADOPTED_LATE;
 		vz_control->threads_late++;
 	}
@@ -182,21 +193,10 @@ static int adopt(uint8_t *ts, unsigned flags)
 	return 1;
 }
 
-/* The evaluators' slow path: a thread whose first frame is about to start. */
-void vz_profile_adopt(uint8_t *ts)
-{
-	if (!vz_private->alive) {
-		vz_agent_in_child();
-		return;
-	}
-	if (!interp_of(ts))
-		vz_interps_refresh();
-	if (adopt(ts, 0) > 0)
-		vz_control->threads_adopted++;
-}
-
 static void *get_eval_frame(uint8_t *is)
 {
+	if (VZ_PY_HAS(_PyInterpreterState_GetEvalFrameFunc))
+		return VZ_PY(_PyInterpreterState_GetEvalFrameFunc, void *, void *)(is);
 	return vz_load_ptr(is, vz_boot.off.is_eval_frame);
 }
 
@@ -210,16 +210,110 @@ static void set_eval_frame(uint8_t *is, void *function)
 
 static void *evaluator(void)
 {
-	return vz_boot.py_minor < 9 ? (void *)vz_eval_frame_38 : (void *)vz_eval_frame_39;
+	return vz_boot.py_minor < 9    ? (void *)vz_eval_frame_38
+	       : vz_boot.py_minor < 10 ? (void *)vz_eval_frame_39
+				       : (void *)vz_eval_frame_310;
 }
 
-/* Another evaluator (a debugger, a compiler) stays; then new threads are found by the agent only. */
+/* Another evaluator (a debugger, a compiler) stays; then new threads are found by counting. */
 static void hook_eval_frame(struct vz_interp *in)
 {
 	if (vz_boot.adopt == VZ_ADOPT_EVAL_FRAME &&
 	    get_eval_frame(in->is) == (void *)vz_default_eval) {
 		set_eval_frame(in->is, evaluator());
 		in->sees_births = 1;
+	}
+}
+
+static void unhook_eval_frame(struct vz_interp *in)
+{
+	if (get_eval_frame(in->is) == evaluator())
+		set_eval_frame(in->is, (void *)vz_default_eval);
+	in->sees_births = 0;
+}
+
+/* How many pages of stack lie below SP, at most PROBE_PAGES, without touching what may not be there. */
+static uint64_t stack_below(uint64_t sp)
+{
+	static struct {
+		uint64_t base, len;
+	} remote[PROBE_PAGES], local;
+	static uint8_t bytes[PROBE_PAGES];
+	long n;
+
+	for (uint64_t i = 0; i < PROBE_PAGES; i++) {
+		remote[i].base = (sp & ~UINT64_C(4095)) - (i + 1) * PAGE;
+		remote[i].len = 1;
+	}
+	local.base = (uint64_t)bytes;
+	local.len = PROBE_PAGES;
+	n = vz_sys6(VZ_SYS_PROCESS_VM_READV, vz_sys(VZ_SYS_GETPID, 0, 0, 0), (long)&local, 1,
+		    (long)remote, PROBE_PAGES, 0);
+	return n > 0 ? (uint64_t)n * PAGE : 0;
+}
+
+/* The main thread's stack grows when it is used; its limit counts, not what is mapped now. */
+static uint64_t main_stack_below(void)
+{
+	struct {
+		uint64_t now, max;
+	} limit = { 0, 0 };
+
+	if (vz_sys(VZ_SYS_GETPID, 0, 0, 0) != vz_sys(VZ_SYS_GETTID, 0, 0, 0) ||
+	    vz_sys(VZ_SYS_GETRLIMIT, VZ_RLIMIT_STACK, (long)&limit, 0) < 0)
+		return 0;
+	limit.now /= MAIN_STACK_SHARE;
+	return limit.now > MAIN_STACK_MAX ? MAIN_STACK_MAX : limit.now;
+}
+
+/* Half of what there is below: the rest belongs to the program. */
+static uint64_t find_floor(uint64_t sp)
+{
+	uint64_t below = stack_below(sp), grows = main_stack_below();
+
+	if (grows > below)
+		below = grows;
+	return sp - below / 2;
+}
+
+/* CPython 3.10 and 3.11 keep the tracing flag on the C stack; greenlets bring back one from before us. */
+static void trace_this_stack(uint8_t *ts)
+{
+	uint8_t *flag;
+
+	if (vz_boot.off.cf_use_tracing == VZ_NO_OFFSET)
+		return;
+	flag = (uint8_t *)vz_load_ptr(ts, vz_boot.off.ts_cframe) + vz_boot.off.cf_use_tracing;
+	if (!*flag && *(int32_t *)(ts + vz_boot.off.ts_tracing) == 0)
+		*flag = TRACE_ON;
+}
+
+/* The evaluators' slow path, on the thread of TS, before a frame starts. */
+void vz_profile_check(uint8_t *ts, uint64_t sp)
+{
+	struct thread_object *object;
+	struct vz_interp *in;
+
+	if (!vz_private->alive) {
+		vz_agent_in_child();
+		return;
+	}
+	if (profile_function(ts) != (void *)on_event) {
+		if (!interp_of(ts))
+			vz_interps_refresh();
+		if (adopt(ts, 0) > 0)
+			vz_control->threads_adopted++;
+	}
+	if (profile_function(ts) != (void *)on_event)
+		return;
+	trace_this_stack(ts);
+	object = vz_load_ptr(ts, vz_boot.off.ts_c_profileobj);
+	if (object->floor == UINT64_MAX)
+		object->floor = find_floor(sp);
+	in = interp_of(ts);
+	if (sp < object->floor && in) {
+		in->seen = __atomic_load_n(in->births, __ATOMIC_RELAXED);
+		unhook_eval_frame(in);
 	}
 }
 
@@ -231,13 +325,28 @@ static uint64_t gil_switches(void)
 	return vz_load(gil, vz_boot.off.gil_switch_number);
 }
 
+/* Thread states that were born since the last look and are neither here nor the agent's own. */
+static void count_missed(struct vz_interp *in, uint64_t births, int adopted)
+{
+	static uint64_t agent_seen;
+	uint64_t mine = 0, born = births - in->seen;
+
+	if (in->is == (uint8_t *)vz_load_ptr(vz_agent_ts ? vz_agent_ts : vz_ts_current(),
+					     vz_boot.off.ts_interp)) {
+		mine = vz_agent_births - agent_seen;
+		agent_seen = vz_agent_births;
+	}
+	if (in->hooked && !in->sees_births && born > mine + (uint64_t)adopted)
+		vz_control->threads_missed += (uint32_t)(born - mine - (uint64_t)adopted);
+}
+
 static int scan_interp(struct vz_interp *in, unsigned flags)
 {
 	uint64_t switches = gil_switches();
+	uint64_t births = __atomic_load_n(in->births, __ATOMIC_RELAXED);
 	uint8_t *ts;
 	int n, adopted = 0;
 
-	in->seen = __atomic_load_n(in->births, __ATOMIC_RELAXED);
 	ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(in->is);
 	while (ts) {
 		n = adopt(ts, flags);
@@ -251,6 +360,8 @@ static int scan_interp(struct vz_interp *in, unsigned flags)
 		switches = gil_switches();
 		ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(in->is);
 	}
+	count_missed(in, births, adopted);
+	in->seen = births;
 	if (!in->hooked) {
 		in->hooked = 1;
 		vz_control->interps_hooked++;
@@ -322,6 +433,8 @@ static uint32_t install(void)
 {
 	vz_pytype_init(&object_type, "vizattach", sizeof(struct thread_object), on_object_dealloc);
 	vz_profile_offset = vz_boot.off.ts_c_profilefunc;
+	vz_profile_object_offset = vz_boot.off.ts_c_profileobj;
+	vz_cframe_offset = vz_boot.off.ts_cframe;
 	vz_profile_function = (uint64_t)on_event;
 	vz_default_eval = vz_boot.py[VZ_SYM__PyEval_EvalFrameDefault];
 	vz_interps_refresh();

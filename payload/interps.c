@@ -3,6 +3,7 @@
 
 struct vz_interp vz_interps[VZ_MAX_INTERPS];
 uint8_t *vz_agent_ts;
+uint64_t vz_agent_births;
 
 static uint64_t interps_seen;
 static uint32_t tid_offset; /* of the kernel's thread id behind the thread pointer; 0: unknown */

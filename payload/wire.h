@@ -141,6 +141,8 @@ struct vz_control {
 	uint32_t threads_adopted; /* during the window */
 	uint32_t threads_late;    /* ... of these, seen only after they had run */
 	uint32_t threads_refused; /* no slot was free */
+	uint32_t threads_missed;  /* came and went before they were found */
+	uint32_t pad0;
 	uint32_t interps_hooked;
 	uint32_t interps_skipped; /* own GIL: not recorded */
 	uint32_t tool_id;         /* sys.monitoring id in use, or ~0 */
@@ -152,9 +154,9 @@ struct vz_control {
 	uint64_t open_frames; /* found on stacks at the attach */
 	uint64_t lost_no_slot; /* records of threads that had no slot */
 	uint64_t left_hooks;   /* hooks of ours that could not be taken out */
-	char error_text[128];
+	char error_text[120];
 };
-_Static_assert(sizeof(struct vz_control) == 256 + 0, "wire format changed");
+_Static_assert(sizeof(struct vz_control) == 256, "wire format changed");
 
 /*
  * Events, one 64-bit word each:
@@ -309,7 +311,10 @@ enum vz_libc_symbol {
 	X(rt_gil)             /* 3.8-3.11: struct _gil_runtime_state inside _PyRuntime */ \
 	X(gil_last_holder) X(gil_locked) X(gil_switch_number) \
 	X(rt_interpreters_main) X(rt_main_thread) \
-	X(rt_interpreters_head) X(is_next) X(is_threads_head) X(ts_next)
+	X(rt_interpreters_head) X(is_next) X(is_threads_head) X(ts_next) \
+	X(ts_tracing)         /* 3.8-3.11 */ \
+	X(cf_use_tracing)     /* 3.10-3.11, in the _PyCFrame */ \
+	X(is_before_forkers) X(is_after_forkers_parent) /* 3.12+ */
 /* clang-format on */
 
 struct vz_py_offsets {
@@ -332,8 +337,7 @@ enum vz_clock {
 /* How new threads are found where the hook does not reach them by itself. */
 enum vz_adopt {
 	VZ_ADOPT_AUTOMATIC = 0,  /* the hook is per interpreter (3.12+) */
-	VZ_ADOPT_EVAL_FRAME = 1, /* a frame evaluator that adopts and tail-calls the default (3.8-3.10) */
-	VZ_ADOPT_COUNTER = 2,    /* the interpreter's thread counter, read by hook and agent (3.11) */
+	VZ_ADOPT_EVAL_FRAME = 1, /* a frame evaluator that adopts and jumps to the default one (3.8-3.11) */
 };
 
 /*

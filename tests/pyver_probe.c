@@ -43,10 +43,18 @@ static void tell_thread(void)
 #else
 	TELL(ts_frame, PyThreadState, frame);
 #endif
+#if PY_VERSION_HEX < 0x030c0000
+	TELL(ts_tracing, PyThreadState, tracing);
+#endif
 #if PY_VERSION_HEX < 0x030a0000
 	TELL(ts_use_tracing, PyThreadState, use_tracing);
 #elif PY_VERSION_HEX < 0x030d0000
 	TELL(ts_cframe, PyThreadState, cframe);
+#if PY_VERSION_HEX < 0x030b0000
+	TELL(cf_use_tracing, CFrame, use_tracing);
+#elif PY_VERSION_HEX < 0x030c0000
+	TELL(cf_use_tracing, _PyCFrame, use_tracing);
+#endif
 #else
 	TELL(ts_current_frame, PyThreadState, current_frame);
 #endif
@@ -93,6 +101,8 @@ static void tell_interpreter(void)
 #endif
 #if PY_VERSION_HEX >= 0x030c0000
 	TELL(is_gil, PyInterpreterState, ceval.gil);
+	TELL(is_before_forkers, PyInterpreterState, before_forkers);
+	TELL(is_after_forkers_parent, PyInterpreterState, after_forkers_parent);
 	TELL(is_finalizing, PyInterpreterState, _finalizing);
 #endif
 }
