@@ -81,7 +81,8 @@ static void make_function(struct world *w, uint32_t id)
 					     "/usr/lib/python3/asyncio/base_events.py" };
 	struct function *f = &w->functions[id];
 	char name[64];
-	int len = snprintf(name, sizeof(name), "%s_%s_%u", verbs[roll(w, 6)], nouns[roll(w, 6)], id);
+	int len =
+		snprintf(name, sizeof(name), "%s_%s_%u", verbs[roll(w, 6)], nouns[roll(w, 6)], id);
 	const char *file = files[roll(w, 5)];
 
 	f->self_ns = exp(log(250) + normal(w) * 0.8);
@@ -90,8 +91,8 @@ static void make_function(struct world *w, uint32_t id)
 	for (uint32_t i = 0; i < f->ncallees; i++)
 		f->callees[i] = id + 1 + (uint32_t)(pow(unit(w), 3) * 0.9 * (FUNCTIONS - id - 1));
 	vz_tracefile_function(w->tf, id, id % 5 == 4 ? VZ_DEF_C : VZ_DEF_PYTHON, name, (size_t)len,
-			      id % 5 == 4 ? "builtins" : file, strlen(id % 5 == 4 ? "builtins" : file),
-			      id);
+			      id % 5 == 4 ? "builtins" : file,
+			      strlen(id % 5 == 4 ? "builtins" : file), id);
 }
 
 static void call(struct world *w, struct thread *t, uint32_t id, int depth)
@@ -115,9 +116,9 @@ static void call(struct world *w, struct thread *t, uint32_t id, int depth)
 	}
 	wait_ns(w, f->self_ns / 2);
 	vz_track_leave(t->track,
-		       again		     ? VZ_LEAVE_YIELD
+		       again               ? VZ_LEAVE_YIELD
 		       : roll(w, 500) == 0 ? VZ_LEAVE_UNWIND
-					     : VZ_LEAVE_RETURN,
+					   : VZ_LEAVE_RETURN,
 		       w->ns);
 }
 
@@ -184,7 +185,8 @@ int main(int argc, char **argv)
 	play(w, calls, threads);
 	rc = vz_tracefile_finish(w->tf, w->ns, "", &err);
 	vz_tracefile_totals(w->tf, &totals);
-	printf("%llu calls, %.2f bytes a call, %.1f ns an event (the generator's own work included)\n",
+	printf("%llu calls, %.2f bytes a call, %.1f ns an event (the generator's own work "
+	       "included)\n",
 	       (unsigned long long)totals.calls, (double)totals.bytes / (double)totals.calls,
 	       (cpu_seconds() - before) * 1e9 / (2 * (double)totals.calls));
 	vz_tracefile_free(w->tf);

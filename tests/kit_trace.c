@@ -197,8 +197,9 @@ void kit_steps(struct kit_track *t, size_t n)
 		else if (dice < 20 && t->depth)
 			kit_leave(t, (enum vz_leave)kit_random(kit, 4), later(t));
 		else if (t->depth && kit_random(kit, 100) < (t->depth > 30 ? 55 : 49))
-			kit_leave(t, t->stack[t->depth - 1].function % 4 == 1 ? VZ_LEAVE_YIELD
-									     : VZ_LEAVE_RETURN,
+			kit_leave(t,
+				  t->stack[t->depth - 1].function % 4 == 1 ? VZ_LEAVE_YIELD
+									   : VZ_LEAVE_RETURN,
 				  later(t));
 		else
 			kit_enter(t, callee(t),

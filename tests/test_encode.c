@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The encoder against the decoder, at the edges of the format; sizes are exact, so they can be asserted. */
+/* The encoder against the decoder, at the edges of the format; sizes are exact, so they can be
+ * asserted. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -66,8 +67,16 @@ Test(encode, more_callees_than_a_list_holds)
 
 Test(encode, long_waits_and_no_time_at_all)
 {
-	static const uint64_t waits[] = { 0, 1, 127, 128, UINT32_MAX, UINT64_C(1) << 32,
-					  (UINT64_C(1) << 32) + 1, UINT64_C(1) << 52, 0, 0 };
+	static const uint64_t waits[] = { 0,
+					  1,
+					  127,
+					  128,
+					  UINT32_MAX,
+					  UINT64_C(1) << 32,
+					  (UINT64_C(1) << 32) + 1,
+					  UINT64_C(1) << 52,
+					  0,
+					  0 };
 	struct kit *kit = kit_new(3, 3);
 	struct kit_track *t = kit_track(kit, 1, 0);
 	uint64_t ns = KIT_START_NS;

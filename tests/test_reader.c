@@ -115,7 +115,8 @@ Test(reader, a_cut_at_any_byte_leaves_what_was_whole)
 		const char *wrong;
 		size_t seen;
 
-		cut = malloc(len + 1); /* exactly as long, so that a sanitizer sees a read behind it */
+		cut = malloc(len +
+			     1); /* exactly as long, so that a sanitizer sees a read behind it */
 		memcpy(cut, p, len);
 		if (len < sizeof(struct vz_file_header)) {
 			cr_assert_lt(vz_reader_open_memory(cut, len, &r, &trouble), 0);

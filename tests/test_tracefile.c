@@ -128,7 +128,8 @@ Test(tracefile, memory_is_bounded)
 			vz_track_leave(t, VZ_LEAVE_RETURN, KIT_START_NS + (uint64_t)round);
 		}
 	}
-	/* 60 buffers of 60,000 calls would be 60 MiB. None is full or old: what was written made room. */
+	/* 60 buffers of 60,000 calls would be 60 MiB. None is full or old: what was written made
+	 * room. */
 	vz_tracefile_totals(kit->tf, &totals);
 	cr_assert_eq(totals.calls, 60 * 60000);
 	cr_assert_gt(totals.bytes, before.bytes);

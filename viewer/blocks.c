@@ -210,8 +210,7 @@ static bool whole_block(struct vz_blocks *b, struct search *s, uint64_t offset,
 	return sum_holds(b, offset, head);
 }
 
-static int take(struct vz_blocks *b, struct search *s, uint64_t offset,
-		const struct vz_block *head)
+static int take(struct vz_blocks *b, struct search *s, uint64_t offset, const struct vz_block *head)
 {
 	if (head->seq > s->seq)
 		b->missing_blocks += head->seq - s->seq;

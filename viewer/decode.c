@@ -12,6 +12,7 @@ enum {
 	LEAVE_HOW = (1 << VZ_LEAVE_SHIFT) - 1,
 	FIRST_LIST = 4,
 	FIRST_FRAMES = 64,
+	FIRST_NODES = 1024,
 };
 
 /* See attach/encode.c. */
@@ -27,6 +28,7 @@ struct column {
 
 struct vz_decoder {
 	struct node *nodes;
+	uint32_t nnodes;
 	uint64_t block;
 	uint32_t *lists;
 	size_t nlists, lists_cap;
@@ -36,21 +38,36 @@ struct vz_decoder {
 	uint64_t ns, t1_ns;
 	uint32_t entries_left, leaves_left, pops_left;
 	uint32_t events;
-	uint64_t guesses_left;  /* leaves until the wrongly guessed one; its kind: */
+	uint64_t guesses_left; /* leaves until the wrongly guessed one; its kind: */
 	uint8_t wrong_leave;
 	uint64_t loss_at; /* number of events before it */
 	bool loss_ahead;
 };
 
+/* Make node INDEX be there. */
+static int have_node(struct vz_decoder *d, uint32_t index)
+{
+	uint32_t n = d->nnodes ? d->nnodes : FIRST_NODES;
+	struct node *bigger;
+
+	if (index < d->nnodes)
+		return 0;
+	while (n <= index)
+		n *= 2;
+	bigger = realloc(d->nodes, n * sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	memset(bigger + d->nnodes, 0, (n - d->nnodes) * sizeof(*bigger));
+	d->nodes = bigger;
+	d->nnodes = n;
+	return 0;
+}
+
 struct vz_decoder *vz_decoder_new(void)
 {
 	struct vz_decoder *d = calloc(1, sizeof(*d));
 
-	if (!d)
-		return NULL;
-	/* Sparse: only the pages of functions that are used ever become memory. */
-	d->nodes = calloc(VZ_MAX_FUNCTIONS + 1, sizeof(*d->nodes));
-	if (!d->nodes) {
+	if (d && have_node(d, ROOT) < 0) {
 		free(d);
 		return NULL;
 	}
@@ -95,9 +112,11 @@ static inline bool get_u32(struct column *c, uint32_t *ret)
 	return true;
 }
 
-static inline bool get_symbol(struct column *c, uint32_t *ret)
+static int get_symbol(struct vz_decoder *d, struct column *c, uint32_t *ret)
 {
-	return get_u32(c, ret) && *ret >> VZ_SYMBOL_SHIFT < VZ_MAX_FUNCTIONS;
+	if (!get_u32(c, ret) || *ret >> VZ_SYMBOL_SHIFT >= VZ_MAX_FUNCTIONS)
+		return -EBADMSG;
+	return have_node(d, (*ret >> VZ_SYMBOL_SHIFT) + 1);
 }
 
 static inline struct node *touch(struct vz_decoder *d, uint32_t index)
@@ -109,12 +128,10 @@ static inline struct node *touch(struct vz_decoder *d, uint32_t index)
 	return node;
 }
 
-/* The node of the function on top of the stack. */
-static inline struct node *top_node(struct vz_decoder *d)
+/* Node of the function on top of the stack. */
+static inline uint32_t top_index(const struct vz_decoder *d)
 {
-	if (!d->depth)
-		return touch(d, ROOT);
-	return touch(d, (d->stack[d->depth - 1].symbol >> VZ_SYMBOL_SHIFT) + 1);
+	return d->depth ? (d->stack[d->depth - 1].symbol >> VZ_SYMBOL_SHIFT) + 1 : ROOT;
 }
 
 static int push(struct vz_decoder *d, uint32_t symbol, uint64_t begin_ns)
@@ -182,8 +199,11 @@ static int read_stack(struct vz_decoder *d, uint32_t depth, uint64_t t0_ns)
 	for (uint32_t i = 0; i < depth; i++) {
 		uint32_t symbol;
 		uint64_t delta;
+		int rc = get_symbol(d, symbols, &symbol);
 
-		if (!get_symbol(symbols, &symbol) || !get_varint(begins, &delta))
+		if (rc < 0)
+			return rc;
+		if (!get_varint(begins, &delta))
 			return -EBADMSG;
 		if (i == 0 ? delta > ns : delta > t0_ns - ns)
 			return -EBADMSG;
@@ -270,12 +290,16 @@ static int list_room(struct vz_decoder *d, struct node *node)
 	return 0;
 }
 
-static int read_new(struct vz_decoder *d, struct node *node, uint32_t *symbol)
+/* To the front of the list of the function with node INDEX; nodes may move meanwhile. */
+static int read_new(struct vz_decoder *d, uint32_t index, uint32_t *symbol)
 {
+	int rc = get_symbol(d, &d->columns[VZ_COLUMN_NEW], symbol);
+	struct node *node;
 	uint32_t *list;
 
-	if (!get_symbol(&d->columns[VZ_COLUMN_NEW], symbol))
-		return -EBADMSG;
+	if (rc < 0)
+		return rc;
+	node = touch(d, index);
 	if (list_room(d, node) < 0)
 		return -ENOMEM;
 	list = d->lists + node->list;
@@ -289,8 +313,8 @@ static int read_new(struct vz_decoder *d, struct node *node, uint32_t *symbol)
 static int read_enter(struct vz_decoder *d, struct vz_event *ret)
 {
 	struct column *ranks = &d->columns[VZ_COLUMN_RANKS];
-	struct node *node = top_node(d);
-	uint32_t rank, *list;
+	uint32_t index = top_index(d), rank, *list;
+	struct node *node;
 
 	if (ranks->p == ranks->end)
 		return -EBADMSG;
@@ -298,7 +322,8 @@ static int read_enter(struct vz_decoder *d, struct vz_event *ret)
 	ret->kind = VZ_EVENT_ENTER;
 	rank = *ranks->p++;
 	if (rank == VZ_RANK_NEW)
-		return read_new(d, node, &ret->symbol);
+		return read_new(d, index, &ret->symbol);
+	node = touch(d, index);
 	if (rank >= node->n)
 		return -EBADMSG;
 	list = d->lists + node->list;
@@ -311,7 +336,7 @@ static int read_enter(struct vz_decoder *d, struct vz_event *ret)
 
 static int read_leave(struct vz_decoder *d, struct vz_event *ret)
 {
-	struct node *node = top_node(d);
+	struct node *node = touch(d, top_index(d));
 
 	if (!d->depth)
 		return -EBADMSG;

@@ -47,7 +47,8 @@ void vz_decoder_free(struct vz_decoder *d);
  */
 int vz_decoder_open(struct vz_decoder *d, const struct vz_block *head, const uint8_t *raw);
 
-/** 1: RET is the next event and the stack is as it was before it; 0: no more; -EBADMSG: nonsense. */
+/** 1: RET is the next event and the stack is as it was before it; 0: no more; -EBADMSG: nonsense.
+ */
 int vz_decoder_next(struct vz_decoder *d, struct vz_event *ret);
 
 /** Put the event just read on the stack, or take the frame that it left off it; -ENOMEM. */

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "viewer/export.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
 	HTML_MAX_CALLS = 1000000,
+	TOLERANCE = 8, /* one part in so many above a limit is not worth leaving out */
 };
 
 const struct vz_export vz_exports[] = {
@@ -41,44 +40,40 @@ const struct vz_export *vz_export_find(const char *name)
 	return NULL;
 }
 
-static int by_begin(const void *pa, const void *pb)
+/* Calls before NS, if each block holds its calls evenly. */
+static double calls_before(const struct vz_reader *r, uint64_t ns)
 {
-	const struct vz_index_entry *a = *(const struct vz_index_entry *const *)pa;
-	const struct vz_index_entry *b = *(const struct vz_index_entry *const *)pb;
+	double calls = 0;
 
-	return (a->t0_ns > b->t0_ns) - (a->t0_ns < b->t0_ns);
+	for (uint32_t i = 0; i < vz_reader_nblocks(r); i++) {
+		const struct vz_index_entry *b = vz_reader_block(r, i);
+
+		if (ns >= b->t1_ns)
+			calls += b->count;
+		else if (ns > b->t0_ns)
+			calls += b->count * (double)(ns - b->t0_ns) / (double)(b->t1_ns - b->t0_ns);
+	}
+	return calls;
 }
 
-/* A block that begins before the limit is thought to hold its calls evenly. */
-int vz_export_until(const struct vz_reader *r, uint64_t max_calls, uint64_t *until_ns)
+uint64_t vz_export_until(const struct vz_reader *r, uint64_t max_calls)
 {
-	uint32_t n = vz_reader_nblocks(r);
-	const struct vz_index_entry **blocks;
 	struct vz_totals totals;
+	uint64_t lo, hi;
 
-	*until_ns = 0;
 	vz_reader_totals(r, &totals);
-	if (!max_calls || totals.calls <= max_calls)
+	if (!max_calls || totals.calls <= max_calls + max_calls / TOLERANCE)
 		return 0;
-	blocks = calloc(n, sizeof(*blocks));
-	if (!blocks)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < n; i++)
-		blocks[i] = vz_reader_block(r, i);
-	qsort(blocks, n, sizeof(*blocks), by_begin);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct vz_index_entry *b = blocks[i];
+	vz_reader_range(r, &lo, &hi);
+	while (hi - lo > 1) {
+		uint64_t mid = lo + (hi - lo) / 2;
 
-		if (b->count > max_calls) {
-			double part = (double)max_calls / b->count;
-
-			*until_ns = b->t0_ns + (uint64_t)(part * (double)(b->t1_ns - b->t0_ns));
-			break;
-		}
-		max_calls -= b->count;
+		if (calls_before(r, mid) <= (double)max_calls)
+			lo = mid;
+		else
+			hi = mid;
 	}
-	free(blocks);
-	return 0;
+	return lo;
 }
 
 const char *vz_export_note(uint32_t symbol, unsigned how)

@@ -31,8 +31,9 @@ extern const struct vz_export vz_exports[];
 /** The format of this name or extension, or NULL. */
 const struct vz_export *vz_export_find(const char *name);
 
-/** Time until which the trace holds about MAX_CALLS calls, in all tracks together; 0: to its end. */
-int vz_export_until(const struct vz_reader *r, uint64_t max_calls, uint64_t *until_ns);
+/** Time until which the trace holds about MAX_CALLS calls, in all tracks together; 0: to its end.
+ */
+uint64_t vz_export_until(const struct vz_reader *r, uint64_t max_calls);
 
 /** What a reader should know about this frame, or NULL: it was seen from begin to end. */
 const char *vz_export_note(uint32_t symbol, unsigned how);

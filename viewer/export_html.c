@@ -300,8 +300,8 @@ static void put_summary(const struct html *h, struct vz_out *out)
 		      ",\"resumes\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"holes\":%" PRIu64
 		      ",\"cut\":%s,\"until\":%" PRIu64 ",",
 		      head->pid, head->start_unix_ns / 1000000, t1_ns - t0_ns, h->shown_calls,
-		      all->calls, all->resumes, all->lost, all->holes, damage.cut ? "true" : "false",
-		      h->until_ns ? h->until_ns - t0_ns : 0);
+		      all->calls, all->resumes, all->lost, all->holes,
+		      damage.cut ? "true" : "false", h->until_ns ? h->until_ns - t0_ns : 0);
 }
 
 /* The facts are written into memory first: their size is that of the function table. */
@@ -375,14 +375,13 @@ int vz_export_html(struct vz_reader *r, const struct vz_export_options *options,
 {
 	static const char marker[] = "<!--DATA-->";
 	struct html h = { .reader = r, .out = out };
-	const char *middle = memmem(vz_page, (size_t)(vz_page_end - vz_page), marker,
-				    sizeof(marker) - 1);
+	const char *middle =
+		memmem(vz_page, (size_t)(vz_page_end - vz_page), marker, sizeof(marker) - 1);
 	uint64_t t1_ns;
-	int rc = vz_export_until(r, options->max_calls, &h.until_ns);
+	int rc = count(&h);
 
+	h.until_ns = vz_export_until(r, options->max_calls);
 	vz_reader_range(r, &h.t0_ns, &t1_ns);
-	if (rc == 0)
-		rc = count(&h);
 	if (rc == 0) {
 		vz_out_bytes(out, vz_page, (size_t)(middle - vz_page));
 		rc = put_events(&h);

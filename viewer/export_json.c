@@ -130,13 +130,14 @@ static void put_tail(struct json *j, uint64_t until_ns)
 int vz_export_json(struct vz_reader *r, const struct vz_export_options *options, struct vz_out *out)
 {
 	static const struct vz_visitor visitor = { .leave = leave, .lost = lost };
-	struct vz_walk_limits limits = { .place = VZ_ALL_TRACKS };
+	const struct vz_walk_limits limits = {
+		.place = VZ_ALL_TRACKS,
+		.until_ns = vz_export_until(r, options->max_calls),
+	};
 	struct json j = { r, out, vz_reader_header(r)->pid, true };
 	char title[NAME_BYTES];
-	int rc = vz_export_until(r, options->max_calls, &limits.until_ns);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	vz_out_text(out, "{\"traceEvents\":[");
 	put_metadata(&j, "process_name", j.pid, vz_export_process(r));
 	for (uint32_t i = 0; i < vz_reader_ntracks(r); i++) {

@@ -83,8 +83,8 @@ struct message {
 struct perfetto {
 	struct vz_reader *reader;
 	struct vz_out *out;
-	uint64_t block;   /* counts visits of blocks */
-	uint64_t *named;  /* for each function: block in which its name was written last */
+	uint64_t block;  /* counts visits of blocks */
+	uint64_t *named; /* for each function: block in which its name was written last */
 	uint32_t nnamed;
 	uint32_t sequence;
 	uint64_t ns; /* time of the last packet of this sequence */
@@ -332,12 +332,13 @@ int vz_export_perfetto(struct vz_reader *r, const struct vz_export_options *opti
 		.leave = leave,
 		.lost = lost,
 	};
-	struct vz_walk_limits limits = { .place = VZ_ALL_TRACKS };
+	const struct vz_walk_limits limits = {
+		.place = VZ_ALL_TRACKS,
+		.until_ns = vz_export_until(r, options->max_calls),
+	};
 	struct perfetto p = { .reader = r, .out = out };
-	int rc = vz_export_until(r, options->max_calls, &limits.until_ns);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	write_wall_clock(&p);
 	write_process(&p);
 	for (uint32_t i = 0; i < vz_reader_ntracks(r); i++)

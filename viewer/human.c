@@ -19,14 +19,19 @@ static struct vz_human scaled(double v, const struct unit *units, unsigned n)
 	while (i + 1 < n && v < units[i].size)
 		i++;
 	v /= units[i].size;
-	snprintf(h.s, sizeof(h.s), "%.*f %s", units[i].size == 1 || v >= 1000 ? 0 : v >= 100 ? 1 : 2,
+	snprintf(h.s, sizeof(h.s), "%.*f %s",
+		 units[i].size == 1 || v >= 1000 ? 0
+		 : v >= 100                      ? 1
+						 : 2,
 		 v, units[i].name);
 	return h;
 }
 
 struct vz_human vz_human_time(uint64_t ns)
 {
-	static const struct unit units[] = { { "s", 1e9 }, { "ms", 1e6 }, { "µs", 1e3 }, { "ns", 1 } };
+	static const struct unit units[] = {
+		{ "s", 1e9 }, { "ms", 1e6 }, { "µs", 1e3 }, { "ns", 1 }
+	};
 
 	return scaled((double)ns, units, 4);
 }

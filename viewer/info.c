@@ -37,7 +37,8 @@ static void put_recording(struct vz_out *out, const struct vz_reader *r, const s
 	vz_out_format(out, "%-12s %s, %s blocks", "size", vz_human_bytes(totals.file_bytes).s,
 		      vz_human_count(totals.blocks).s);
 	if (calls)
-		vz_out_format(out, ", %.2f bytes a call", (double)totals.file_bytes / (double)calls);
+		vz_out_format(out, ", %.2f bytes a call",
+			      (double)totals.file_bytes / (double)calls);
 	vz_out_char(out, '\n');
 }
 
@@ -63,7 +64,8 @@ static void put_state(struct vz_out *out, const struct vz_reader *r, const struc
 		vz_out_format(out, "%-12s %s belong to no block\n", "damage",
 			      vz_human_bytes(d.skipped_bytes).s);
 	if (end && end->calls > s->all.calls + s->all.resumes)
-		vz_out_format(out, "%-12s %s of the calls recorded are not here any more\n", "damage",
+		vz_out_format(out, "%-12s %s of the calls recorded are not here any more\n",
+			      "damage",
 			      vz_human_count(end->calls - s->all.calls - s->all.resumes).s);
 }
 
@@ -89,7 +91,8 @@ static void put_threads(struct vz_out *out, const struct vz_reader *r, const str
 		vz_out_format(out, "  and %s more\n", vz_human_count(n - MAX_THREADS).s);
 }
 
-static void put_json_threads(struct vz_out *out, const struct vz_reader *r, const struct vz_stats *s)
+static void put_json_threads(struct vz_out *out, const struct vz_reader *r,
+			     const struct vz_stats *s)
 {
 	char title[1024];
 

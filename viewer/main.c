@@ -62,11 +62,16 @@ struct verb {
 };
 
 static const struct option LONG_OPTIONS[] = {
-	{ "sort", required_argument, NULL, 's' },   { "top", required_argument, NULL, 'n' },
-	{ "threads", no_argument, NULL, 't' },	    { "json", no_argument, NULL, 'j' },
-	{ "format", required_argument, NULL, 'f' }, { "output", required_argument, NULL, 'o' },
-	{ "limit", required_argument, NULL, 'l' },  { "force", no_argument, NULL, 'F' },
-	{ "help", no_argument, NULL, 'h' },	    { "version", no_argument, NULL, 'V' },
+	{ "sort", required_argument, NULL, 's' },
+	{ "top", required_argument, NULL, 'n' },
+	{ "threads", no_argument, NULL, 't' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "format", required_argument, NULL, 'f' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "limit", required_argument, NULL, 'l' },
+	{ "force", no_argument, NULL, 'F' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
 };
 
@@ -85,7 +90,8 @@ static int no_memory(struct vz_trouble *trouble)
 	return vz_trouble_set(trouble, ENOMEM, "out of memory");
 }
 
-static int run_report(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble)
+static int run_report(struct vz_reader *r, const struct options *options,
+		      struct vz_trouble *trouble)
 {
 	struct vz_report_options report = options->report;
 	struct vz_out out;
@@ -141,14 +147,13 @@ static int output_path(const struct options *options, const struct vz_export *e,
 
 	if (len > 4 && !strcmp(options->file + len - 4, ".viz"))
 		len -= 4;
-	n = options->output ? snprintf(path, PATH_BYTES, "%s", options->output)
-			    : snprintf(path, PATH_BYTES, "%.*s%s", (int)len, options->file,
-				       e->extension);
+	n = options->output
+		    ? snprintf(path, PATH_BYTES, "%s", options->output)
+		    : snprintf(path, PATH_BYTES, "%.*s%s", (int)len, options->file, e->extension);
 	return n < PATH_BYTES ? 0 : vz_trouble_set(trouble, ENAMETOOLONG, "the name is too long");
 }
 
-static int check_output(const char *path, const struct options *options,
-			struct vz_trouble *trouble)
+static int check_output(const char *path, const struct options *options, struct vz_trouble *trouble)
 {
 	struct stat in, out;
 	int rc;
@@ -174,13 +179,14 @@ static void tell_export(const struct vz_reader *r, const char *path, uint64_t by
 
 	vz_reader_totals(r, &totals);
 	fprintf(stderr, "%s: %.1f MB\n", path, (double)bytes / 1e6);
-	if (limit && totals.calls > limit)
+	if (vz_export_until(r, limit))
 		fprintf(stderr,
 			"only about the first %llu of %llu calls are in it; --limit 0 takes all\n",
 			(unsigned long long)limit, (unsigned long long)totals.calls);
 }
 
-static int run_export(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble)
+static int run_export(struct vz_reader *r, const struct options *options,
+		      struct vz_trouble *trouble)
 {
 	const struct vz_export *e = vz_export_find(options->format);
 	const struct vz_export_options limits = {

@@ -16,7 +16,7 @@
 
 struct vz_out {
 	int fd;
-	int error; /* negative errno, sticky; -EPIPE: the reader has seen enough */
+	int error;        /* negative errno, sticky; -EPIPE: the reader has seen enough */
 	const char *path; /* NULL: standard output, or: */
 	FILE *memory;     /* what open_memstream(3) made, instead of .fd */
 	char *buf;

@@ -146,8 +146,8 @@ static uint32_t lower_bound(const struct vz_reader *r, uint32_t id)
 /* The track with this id, made if it is not there; NULL without memory. */
 static struct vz_thread_track *have_track(struct vz_reader *r, uint32_t id)
 {
-	uint32_t at = r->ntracks && r->tracks[r->ntracks - 1].id < id ? r->ntracks
-								      : lower_bound(r, id);
+	uint32_t at =
+		r->ntracks && r->tracks[r->ntracks - 1].id < id ? r->ntracks : lower_bound(r, id);
 
 	if (at < r->ntracks && r->tracks[at].id == id)
 		return &r->tracks[at];

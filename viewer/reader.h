@@ -35,15 +35,15 @@ struct vz_thread_track {
 	uint32_t flags;     /* enum vz_slot_flags */
 	uint64_t stack_key; /* not 0: a greenlet's stack of thread .tid */
 	uint64_t begin_ns;
-	uint64_t end_ns; /* 0: it was there to the end of the recording */
+	uint64_t end_ns;  /* 0: it was there to the end of the recording */
 	const char *name; /* "" if it has none */
 	bool defined;     /* false: only events of it were found */
 };
 
 /* What is wrong with the file. */
 struct vz_damage {
-	bool cut;        /* the recording was not finished: its end is missing */
-	bool no_index;   /* blocks were found by walking */
+	bool cut;      /* the recording was not finished: its end is missing */
+	bool no_index; /* blocks were found by walking */
 	uint64_t skipped_bytes;
 	uint64_t damaged_blocks; /* found but unreadable, as far as was looked */
 	uint64_t missing_blocks; /* known by number to have been there */
@@ -75,8 +75,7 @@ const struct vz_file_end *vz_reader_end(const struct vz_reader *r);
 /** Value of KEY among the facts and the counters at the end, or NULL. */
 const char *vz_reader_fact(const struct vz_reader *r, const char *key);
 /** Fact or counter number I in order of the file; false: there are no more. */
-bool vz_reader_fact_at(const struct vz_reader *r, uint32_t i, const char **key,
-		       const char **value);
+bool vz_reader_fact_at(const struct vz_reader *r, uint32_t i, const char **key, const char **value);
 
 /** Never NULL: an unknown id gives a function of kind 0 whose name says so. */
 const struct vz_function *vz_reader_function(const struct vz_reader *r, uint32_t id);

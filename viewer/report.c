@@ -21,7 +21,8 @@ static void put_right(struct vz_out *out, const char *text, unsigned width)
 	vz_out_text(out, text);
 }
 
-/* NAME in at most COLUMNS columns; 0: all of it.  The end is worth more than the begin: file, line. */
+/* NAME in at most COLUMNS columns; 0: all of it.  The end is worth more than the begin: file, line.
+ */
 static void put_cut(struct vz_out *out, const char *name, unsigned columns)
 {
 	unsigned width = vz_human_width(name);
@@ -72,8 +73,9 @@ static void put_table(struct vz_out *out, const struct vz_reader *r, const struc
 		vz_out_format(out, "and %s functions more (--top 0 shows all)\n",
 			      vz_human_count(s->nfunctions - rows).s);
 	if (partly)
-		vz_out_text(out, "~ some of its calls began before, ended after, or were not seen to "
-				 "end: their time is a part\n");
+		vz_out_text(out,
+			    "~ some of its calls began before, ended after, or were not seen to "
+			    "end: their time is a part\n");
 }
 
 static void put_losses(struct vz_out *out, const struct vz_reader *r, const struct vz_stats *s)
@@ -82,7 +84,8 @@ static void put_losses(struct vz_out *out, const struct vz_reader *r, const stru
 
 	vz_reader_damage(r, &damage);
 	if (s->all.lost)
-		vz_out_format(out, "%s records were lost while recording: counts are lower bounds\n",
+		vz_out_format(out,
+			      "%s records were lost while recording: counts are lower bounds\n",
 			      vz_human_count(s->all.lost).s);
 	if (damage.cut)
 		vz_out_text(out, "the recording was cut off: this is what it holds up to there\n");
@@ -136,14 +139,13 @@ static void put_json_function(struct vz_out *out, const struct vz_reader *r,
 	vz_out_json(out, f->name);
 	vz_out_format(out, "\",\"%s\":\"", f->kind == VZ_DEF_C ? "module" : "file");
 	vz_out_json(out, f->file);
-	vz_out_format(out,
-		      "\",\"line\":%u,\"calls\":%" PRIu64 ",\"resumes\":%" PRIu64
-		      ",\"self_ns\":%" PRIu64 ",\"total_ns\":%" PRIu64 ",\"min_ns\":%" PRIu64
-		      ",\"max_ns\":%" PRIu64 ",\"raised\":%" PRIu64 ",\"open\":%" PRIu64
-		      ",\"unseen\":%" PRIu64 "}",
-		      f->line, s->calls, s->resumes, s->self_ns, s->total_ns,
-		      s->min_ns <= s->max_ns ? s->min_ns : 0, s->max_ns, s->raised, s->open,
-		      s->unseen);
+	vz_out_format(
+		out,
+		"\",\"line\":%u,\"calls\":%" PRIu64 ",\"resumes\":%" PRIu64 ",\"self_ns\":%" PRIu64
+		",\"total_ns\":%" PRIu64 ",\"min_ns\":%" PRIu64 ",\"max_ns\":%" PRIu64
+		",\"raised\":%" PRIu64 ",\"open\":%" PRIu64 ",\"unseen\":%" PRIu64 "}",
+		f->line, s->calls, s->resumes, s->self_ns, s->total_ns,
+		s->min_ns <= s->max_ns ? s->min_ns : 0, s->max_ns, s->raised, s->open, s->unseen);
 }
 
 static void put_json_functions(struct vz_out *out, const struct vz_reader *r,

@@ -23,8 +23,9 @@ struct vz_function_stats {
 	uint64_t resumes; /* entries of generators and coroutines after the first */
 	uint64_t total_ns;
 	uint64_t self_ns;
-	uint64_t min_ns, max_ns; /* of one stay that was seen from begin to end; min > max: none was */
-	uint64_t raised;         /* left by an exception */
+	uint64_t min_ns,
+		max_ns;  /* of one stay that was seen from begin to end; min > max: none was */
+	uint64_t raised; /* left by an exception */
 	uint64_t open;
 	uint64_t unseen;
 };
@@ -32,8 +33,8 @@ struct vz_function_stats {
 struct vz_track_stats {
 	uint64_t calls;
 	uint64_t resumes;
-	uint64_t lost;  /* records dropped while recording */
-	uint64_t holes; /* places where blocks are missing or unreadable */
+	uint64_t lost;    /* records dropped while recording */
+	uint64_t holes;   /* places where blocks are missing or unreadable */
 	uint64_t busy_ns; /* with a frame on the stack */
 	uint32_t max_depth;
 };

@@ -39,9 +39,9 @@ void vz_trouble_print(const struct vz_trouble *trouble)
 {
 	char text[1024];
 	int n = snprintf(text, sizeof(text), "vizview: %s\n%s%s%s%s%s%s", trouble->what,
-			 trouble->why[0] ? "  why: " : "", trouble->why, trouble->why[0] ? "\n" : "",
-			 trouble->hint[0] ? "  try: " : "", trouble->hint,
-			 trouble->hint[0] ? "\n" : "");
+			 trouble->why[0] ? "  why: " : "", trouble->why,
+			 trouble->why[0] ? "\n" : "", trouble->hint[0] ? "  try: " : "",
+			 trouble->hint, trouble->hint[0] ? "\n" : "");
 
 	/* Nobody is left to tell if this does not work. */
 	if (n > 0 && write(STDERR_FILENO, text, (size_t)n) < 0)

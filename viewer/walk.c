@@ -46,7 +46,8 @@ static int have_room(struct line *line, uint32_t depth)
 }
 
 /* The frame on top ends: its time is its parent's child time. */
-static int pop(const struct walk *w, struct vz_visit *at, struct vz_open_frame *stack, uint32_t *depth)
+static int pop(const struct walk *w, struct vz_visit *at, struct vz_open_frame *stack,
+	       uint32_t *depth)
 {
 	const struct vz_open_frame *top = &stack[*depth - 1];
 	int rc;

@@ -15,7 +15,8 @@
 
 /* How a visitor sees a frame end, beyond enum vz_leave. */
 enum {
-	VZ_LEFT_GAP = 4,  /* in a part of the trace that cannot be read; the time is an upper bound */
+	VZ_LEFT_GAP =
+		4, /* in a part of the trace that cannot be read; the time is an upper bound */
 	VZ_LEFT_OPEN = 5, /* not at all: it was on the stack when the track ended */
 	VZ_LEFT_KINDS = 6,
 };
@@ -24,9 +25,9 @@ struct vz_visit {
 	uint32_t place; /* of the track, see vz_reader_track() */
 	const struct vz_open_frame *stack;
 	uint32_t depth; /* frame in question: stack[depth - 1] */
-	uint64_t ns;    /* begin: not later than anything that follows; never runs back on a track */
-	uint8_t how;    /* leave: enum vz_leave or VZ_LEFT_ */
-	uint64_t lost;  /* lost: records; 0: blocks of the file are unreadable or missing here */
+	uint64_t ns;   /* begin: not later than anything that follows; never runs back on a track */
+	uint8_t how;   /* leave: enum vz_leave or VZ_LEFT_ */
+	uint64_t lost; /* lost: records; 0: blocks of the file are unreadable or missing here */
 };
 
 /* Each member is optional; a result below 0 ends the walk and is returned by it. */
@@ -51,7 +52,8 @@ struct vz_walk_limits {
 	uint64_t until_ns; /* leave out what is later; 0: nothing */
 };
 
-/** Walk in order of the file.  0, -ENOMEM, or what the visitor returned.  Unreadable blocks are no error. */
+/** Walk in order of the file.  0, -ENOMEM, or what the visitor returned.  Unreadable blocks are no
+ * error. */
 int vz_walk(struct vz_reader *r, const struct vz_walk_limits *limits,
 	    const struct vz_visitor *visitor, void *ctx);
 

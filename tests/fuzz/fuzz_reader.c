@@ -65,8 +65,8 @@ static void mend_ends(uint8_t *p, size_t n)
 		return;
 	p += n - sizeof(footer);
 	memcpy(&footer, p, sizeof(footer));
-	footer.crc = (uint32_t)crc32(0, (const Bytef *)&footer,
-				     offsetof(struct vz_file_footer, crc));
+	footer.crc =
+		(uint32_t)crc32(0, (const Bytef *)&footer, offsetof(struct vz_file_footer, crc));
 	memcpy(p, &footer, sizeof(footer));
 }
 
