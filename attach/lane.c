@@ -161,7 +161,7 @@ static void apply_snapshot(struct vz_lane *lane, uint64_t ns)
 	}
 	for (; theirs < lane->snapshot_len; theirs++) {
 		vz_track_enter(t, lane->snapshot[theirs], VZ_ENTRY_OPEN, ns);
-		lane->shared->totals->open_frames += lane->snapshot_why == VZ_STACK_AT_ATTACH;
+		lane->shared->totals->open_frames += lane->snapshot_why != VZ_STACK_AFTER_LOSS;
 	}
 	lane->snapshot_want = 0;
 }

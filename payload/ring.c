@@ -20,6 +20,7 @@ enum {
 	/* An event count after which a thread has had time to get its name. */
 	FIRST_PROBE_WORDS = 48,
 	MAX_PROBES = 3,
+	KNOWN_STACKS = 1024,
 };
 
 static struct vz_slot *slots(void)
@@ -200,16 +201,21 @@ uint32_t vz_ring_stack(struct vz_thread *t, unsigned why, unsigned skip)
 	return depth;
 }
 
+static unsigned entering(unsigned kind)
+{
+	return kind == VZ_EV_CALL || kind == VZ_EV_RESUME || kind == VZ_EV_THROW;
+}
+
 /* First room after a loss: say how much is missing and what the stack looks like now. */
 static int resume_after_loss(struct vz_thread *t, unsigned kind)
 {
 	uint64_t lost = t->lost;
-	unsigned entering = kind == VZ_EV_CALL || kind == VZ_EV_RESUME || kind == VZ_EV_THROW;
 
 	if (!put_pair(t, VZ_EV_LOST, 0, lost))
 		return 0;
 	t->lost -= lost;
-	vz_ring_stack(t, VZ_STACK_AFTER_LOSS, entering);
+	/* The frame that is being entered is on the stack already; its event follows. */
+	vz_ring_stack(t, VZ_STACK_AFTER_LOSS, entering(kind));
 	return !t->lost;
 }
 
@@ -245,6 +251,19 @@ int64_t vz_ring_slow(struct vz_thread *t, unsigned kind)
 	return t->used;
 }
 
+/* A cache: forgetting costs a snapshot that the drain finds to agree with what it knows. */
+static unsigned first_seen(const struct vz_thread *t, uint64_t key)
+{
+	static uint64_t seen[KNOWN_STACKS];
+	uint64_t mark = key ^ t->slot->generation << 1 ^ (uint64_t)t->index << 52;
+	uint64_t *at = &seen[(key >> 12 ^ t->index) % KNOWN_STACKS];
+
+	if (*at == mark)
+		return 0;
+	*at = mark;
+	return 1;
+}
+
 int64_t vz_ring_switch(struct vz_thread *t, unsigned kind)
 {
 	uint64_t key = vz_stack_key(t->ts);
@@ -260,6 +279,8 @@ int64_t vz_ring_switch(struct vz_thread *t, unsigned kind)
 	if (!put_pair(t, VZ_EV_SWITCH, VZ_SWITCH_TO, key))
 		return drop(t);
 	t->stack_key = key;
+	if (first_seen(t, key))
+		vz_ring_stack(t, VZ_STACK_FIRST_SEEN, entering(kind));
 	if (t->used >= VZ_CHUNK_WORDS && !next_chunk(t, DICT_RESERVE))
 		return drop(t);
 	set_limit(t);

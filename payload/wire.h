@@ -202,6 +202,7 @@ enum vz_switch {
 enum vz_stack_why {
 	VZ_STACK_AT_ATTACH = 1,
 	VZ_STACK_AFTER_LOSS = 2,
+	VZ_STACK_FIRST_SEEN = 3, /* a greenlet's, at the first switch to it */
 };
 
 /*
