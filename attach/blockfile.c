@@ -124,10 +124,10 @@ uint64_t vz_blockfile_put(struct vz_blockfile *b, struct vz_block *head, const u
 uint64_t vz_blockfile_put_raw(struct vz_blockfile *b, struct vz_block *head, const uint8_t *raw,
 			      size_t bytes)
 {
-	const uint8_t *payload;
+	const uint8_t *payload = NULL;
 	int rc = b->error ? b->error : vz_encode_plain(b->encoder, raw, bytes, head, &payload);
 
-	if (rc < 0) {
+	if (rc != 0) {
 		vz_blockfile_fail(b, rc);
 		return 0;
 	}

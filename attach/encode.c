@@ -306,7 +306,7 @@ static size_t column_bytes(const struct column *c)
 /* Fields, then the columns back to back, into .raw; BOUNDS gets where each column ends. */
 static int join(struct vz_encoder *e, const struct walk *w, size_t bounds[VZ_NCOLUMNS + 1])
 {
-	size_t total = VZ_EVENTS_FIELDS * VARINT_MAX;
+	size_t total = (size_t)VZ_EVENTS_FIELDS * VARINT_MAX;
 	uint8_t *p;
 
 	for (int i = 0; i < VZ_NCOLUMNS; i++)
@@ -384,7 +384,7 @@ static void choose(struct vz_encoder *e, const uint8_t *raw, size_t bytes, size_
 int vz_encode_events(struct vz_encoder *e, const uint64_t *words, size_t nwords, uint64_t t0_ns,
 		     struct vz_block *head, const uint8_t **payload)
 {
-	size_t bounds[VZ_NCOLUMNS + 1], packed = 0;
+	size_t bounds[VZ_NCOLUMNS + 1] = { 0 }, packed = 0;
 	struct walk w = { .top = e->depth };
 	int rc = reserve(e, nwords);
 
@@ -400,7 +400,7 @@ int vz_encode_events(struct vz_encoder *e, const uint64_t *words, size_t nwords,
 		rc = reserve_packed(e, bounds[VZ_NCOLUMNS]);
 	if (rc == 0 && bounds[VZ_NCOLUMNS] >= COMPRESS_MIN)
 		rc = pack_columns(e, bounds, &packed);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	head->count = w.entries;
 	choose(e, e->raw, bounds[VZ_NCOLUMNS], packed, head, payload);

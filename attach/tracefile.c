@@ -132,6 +132,7 @@ int vz_tracefile_meta(struct vz_tracefile *tf, const char *key, const char *valu
 	return add_record(tf, &tf->meta, parts);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): one argument for each field of the record */
 int vz_tracefile_function(struct vz_tracefile *tf, uint32_t id, unsigned kind, const char *name,
 			  size_t name_len, const char *file, size_t file_len, uint32_t line)
 {
@@ -335,7 +336,7 @@ static int add_track(struct vz_tracefile *tf, struct vz_track *t)
 {
 	if (tf->ntracks == tf->tracks_cap) {
 		uint32_t cap = tf->tracks_cap ? tf->tracks_cap * 2 : FIRST_FRAMES;
-		struct vz_track **bigger = realloc(tf->tracks, cap * sizeof(*bigger));
+		struct vz_track **bigger = reallocarray(tf->tracks, cap, sizeof(struct vz_track *));
 
 		if (!bigger)
 			return -ENOMEM;
@@ -481,7 +482,7 @@ static uint64_t write_end(struct vz_tracefile *tf, uint64_t end_ns, const char *
 		.t1_ns = end_ns,
 	};
 	size_t text = strlen(counters);
-	uint8_t *raw = malloc(sizeof(end) + text);
+	uint8_t *raw = malloc(sizeof(end) + text + 1);
 	uint64_t offset;
 
 	if (!raw) {
@@ -489,7 +490,7 @@ static uint64_t write_end(struct vz_tracefile *tf, uint64_t end_ns, const char *
 		return 0;
 	}
 	memcpy(raw, &end, sizeof(end));
-	memcpy(raw + sizeof(end), counters, text);
+	memcpy(raw + sizeof(end), counters, text + 1);
 	offset = vz_blockfile_put_raw(&tf->file, &head, raw, sizeof(end) + text);
 	free(raw);
 	return offset;

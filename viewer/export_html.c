@@ -32,6 +32,7 @@ enum {
 	DEFLATE_RAW = -15,
 	DEFLATE_MEMORY = 9,
 	BASE64_GROUPS = 1024,
+	PADDING = 64,
 	CODE_LOST = 6,
 	CODE_ENTER = 8,
 };
@@ -95,7 +96,7 @@ static int put_bytes(struct buffer *b, const uint8_t *p, size_t n)
 static void put_base64(struct vz_out *out, const uint8_t *p, size_t n)
 {
 	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
 	char text[BASE64_GROUPS * 4];
 	size_t used = 0;
 
@@ -106,8 +107,8 @@ static void put_base64(struct vz_out *out, const uint8_t *p, size_t n)
 
 		text[used++] = digits[v >> 18];
 		text[used++] = digits[v >> 12 & 63];
-		text[used++] = left > 1 ? digits[v >> 6 & 63] : '=';
-		text[used++] = left > 2 ? digits[v & 63] : '=';
+		text[used++] = digits[left > 1 ? v >> 6 & 63 : PADDING];
+		text[used++] = digits[left > 2 ? v & 63 : PADDING];
 		if (used == sizeof(text)) {
 			vz_out_bytes(out, text, used);
 			used = 0;

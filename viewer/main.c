@@ -57,11 +57,11 @@ struct options {
 
 struct verb {
 	const char *name;
-	const char *allowed; /* short names of its options, see LONG_OPTIONS */
+	const char *allowed; /* short names of its options, see long_options */
 	int (*run)(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble);
 };
 
-static const struct option LONG_OPTIONS[] = {
+static const struct option long_options[] = {
 	{ "sort", required_argument, NULL, 's' },
 	{ "top", required_argument, NULL, 'n' },
 	{ "threads", no_argument, NULL, 't' },
@@ -215,14 +215,14 @@ static int run_export(struct vz_reader *r, const struct options *options,
 	return rc;
 }
 
-static const struct verb VERBS[] = {
+static const struct verb verbs[] = {
 	{ "info", "j", run_info },
 	{ "report", "sntj", run_report },
 	{ "export", "folF", run_export },
 	{ 0 },
 };
 
-static const struct verb LOOK = { "", "", run_look };
+static const struct verb look = { "", "", run_look };
 
 /* ---- options ---- */
 
@@ -313,7 +313,7 @@ static int parse(int argc, char **argv, const struct verb *verb, struct options 
 	int c, rc = 0;
 
 	opterr = 0;
-	while (rc == 0 && (c = getopt_long(argc, argv, ":o:h", LONG_OPTIONS, NULL)) != -1) {
+	while (rc == 0 && (c = getopt_long(argc, argv, ":o:h", long_options, NULL)) != -1) {
 		if (c == 'h' || c == 'V') {
 			fputs(c == 'h' ? help : "vizview " VZ_VERSION "\n", stdout);
 			return 1;
@@ -340,14 +340,14 @@ static int parse(int argc, char **argv, const struct verb *verb, struct options 
 
 static const struct verb *find_verb(int *argc, char ***argv)
 {
-	for (const struct verb *v = VERBS; v->name && *argc > 1; v++) {
+	for (const struct verb *v = verbs; v->name && *argc > 1; v++) {
 		if (!strcmp((*argv)[1], v->name)) {
 			--*argc;
 			++*argv;
 			return v;
 		}
 	}
-	return &LOOK;
+	return &look;
 }
 
 int main(int argc, char **argv)

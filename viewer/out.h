@@ -39,7 +39,7 @@ void vz_out_char(struct vz_out *out, char c);
 void vz_out_number(struct vz_out *out, uint64_t v);
 void vz_out_format(struct vz_out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/** S as the inside of a JSON string: escaped, and made valid UTF-8. */
-void vz_out_json(struct vz_out *out, const char *s);
+/** TEXT as the inside of a JSON string: escaped, and made valid UTF-8. */
+void vz_out_json(struct vz_out *out, const char *text);
 
 #endif /* VZ_VIEWER_OUT_H */

@@ -395,7 +395,7 @@ static int map_file(const char *path, void **map, size_t *bytes, struct vz_troub
 	close(fd);
 	return 0;
 bad:
-	rc = errno;
+	rc = errno ? errno : EIO;
 	if (fd >= 0)
 		close(fd);
 	vz_trouble_set(trouble, rc, "cannot read %s", path);
@@ -409,7 +409,7 @@ int vz_reader_open(const char *path, struct vz_reader **ret, struct vz_trouble *
 	void *map = NULL;
 	int rc = map_file(path, &map, &bytes, trouble);
 
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	rc = vz_reader_open_memory(map, bytes, ret, trouble);
 	if (rc < 0) {
