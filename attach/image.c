@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +20,15 @@ static const void *inside(const struct elf *e, uint64_t offset, uint64_t size)
 	return offset <= e->len && size <= e->len - offset ? e->at + offset : NULL;
 }
 
+/* The same for a table of structures, which our linker aligns. */
+static const void *table(const struct elf *e, uint64_t offset, uint64_t size)
+{
+	return offset % 8 == 0 ? inside(e, offset, size) : NULL;
+}
+
 static int load_segments(const struct elf *e, struct vz_image *im)
 {
-	const Elf64_Phdr *ph = inside(e, e->header->e_phoff, e->header->e_phnum * sizeof(*ph));
+	const Elf64_Phdr *ph = table(e, e->header->e_phoff, e->header->e_phnum * sizeof(*ph));
 	uint64_t end = 0, file_end = 0;
 
 	if (!ph)
@@ -30,7 +37,8 @@ static int load_segments(const struct elf *e, struct vz_image *im)
 		if (ph[i].p_type != PT_LOAD)
 			continue;
 		if (ph[i].p_vaddr > MAX_IMAGE || ph[i].p_memsz > MAX_IMAGE ||
-		    ph[i].p_filesz > ph[i].p_memsz || !inside(e, ph[i].p_offset, ph[i].p_filesz))
+		    ph[i].p_filesz > ph[i].p_memsz || !inside(e, ph[i].p_offset, ph[i].p_filesz) ||
+		    ph[i].p_vaddr < end) /* in order, as the linker writes them */
 			return -ENOEXEC;
 		if (ph[i].p_flags & PF_W)
 			im->writable = ph[i].p_vaddr;
@@ -48,9 +56,14 @@ static int load_segments(const struct elf *e, struct vz_image *im)
 	return 0;
 }
 
+static bool in_image(uint64_t at, uint64_t size, uint64_t end)
+{
+	return size <= end && at <= end - size;
+}
+
 static int read_relocs(const struct elf *e, const Elf64_Shdr *sh, struct vz_image *im)
 {
-	const Elf64_Rela *rela = inside(e, sh->sh_offset, sh->sh_size);
+	const Elf64_Rela *rela = table(e, sh->sh_offset, sh->sh_size);
 	size_t n = sh->sh_size / sizeof(*rela);
 
 	if (!rela)
@@ -62,7 +75,7 @@ static int read_relocs(const struct elf *e, const Elf64_Shdr *sh, struct vz_imag
 		uint64_t addend = (uint64_t)rela[i].r_addend;
 
 		if (ELF64_R_TYPE(rela[i].r_info) != R_X86_64_RELATIVE ||
-		    rela[i].r_offset + 8 > im->bytes_len)
+		    !in_image(rela[i].r_offset, sizeof(addend), im->bytes_len))
 			return -ENOEXEC;
 		memcpy(im->bytes + rela[i].r_offset, &addend, sizeof(addend));
 		im->relocs[im->nrelocs++] = rela[i].r_offset;
@@ -70,21 +83,29 @@ static int read_relocs(const struct elf *e, const Elf64_Shdr *sh, struct vz_imag
 	return 0;
 }
 
+static bool symbols_fit(const struct vz_image *im)
+{
+	return im->boot >= im->writable &&
+	       in_image(im->boot, sizeof(struct vz_boot), im->bytes_len) && im->entry &&
+	       im->entry < im->writable && im->guard >= im->writable && im->guard % PAGE == 0 &&
+	       in_image(im->stack, im->stack_bytes, im->image_bytes);
+}
+
 static int read_symbols(const struct elf *e, const Elf64_Shdr *all, const Elf64_Shdr *sh,
 			struct vz_image *im)
 {
-	const Elf64_Sym *sym = inside(e, sh->sh_offset, sh->sh_size);
-	const char *names = sh->sh_link < e->header->e_shnum
-				    ? inside(e, all[sh->sh_link].sh_offset, all[sh->sh_link].sh_size)
-				    : NULL;
+	const Elf64_Sym *sym = table(e, sh->sh_offset, sh->sh_size);
+	const Elf64_Shdr *strings = sh->sh_link < e->header->e_shnum ? &all[sh->sh_link] : NULL;
+	const char *names = strings ? inside(e, strings->sh_offset, strings->sh_size) : NULL;
 
-	if (!sym || !names)
+	if (!sym || !names || !strings->sh_size || names[strings->sh_size - 1])
 		return -ENOEXEC;
 	for (size_t i = 0; i < sh->sh_size / sizeof(*sym); i++) {
-		const char *name = names + sym[i].st_name;
+		const char *name;
 
-		if (sym[i].st_name >= all[sh->sh_link].sh_size)
+		if (sym[i].st_name >= strings->sh_size)
 			return -ENOEXEC;
+		name = names + sym[i].st_name;
 		if (!strcmp(name, "vz_boot") && sym[i].st_size == sizeof(struct vz_boot))
 			im->boot = sym[i].st_value;
 		else if (!strcmp(name, "vz_entry"))
@@ -95,12 +116,12 @@ static int read_symbols(const struct elf *e, const Elf64_Shdr *all, const Elf64_
 			im->stack_bytes = sym[i].st_size - PAGE;
 		}
 	}
-	return im->boot && im->entry && im->stack ? 0 : -ENOEXEC;
+	return symbols_fit(im) ? 0 : -ENOEXEC;
 }
 
 static int parse(const struct elf *e, struct vz_image *im)
 {
-	const Elf64_Shdr *sh = inside(e, e->header->e_shoff, e->header->e_shnum * sizeof(*sh));
+	const Elf64_Shdr *sh = table(e, e->header->e_shoff, e->header->e_shnum * sizeof(*sh));
 	int rc = sh ? load_segments(e, im) : -ENOEXEC;
 
 	for (unsigned i = 0; rc == 0 && i < e->header->e_shnum; i++) {

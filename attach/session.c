@@ -262,7 +262,7 @@ static void describe_thread(void *context, uint32_t ns_tid, pid_t *tid, char *na
 	struct vz_err ignored;
 
 	if (vz_task_read(s->target.pid, (pid_t)ns_tid, &task) == 0 && task.ns_tid == (pid_t)ns_tid) {
-		snprintf(name, size, "%s", task.comm);
+		snprintf(name, size, "%s", task.tid == s->target.pid ? "MainThread" : task.comm);
 		return;
 	}
 	if (vz_tasks_read(s->target.pid, &tasks, &ignored) < 0)

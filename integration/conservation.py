@@ -58,7 +58,7 @@ def exact(cell, noted, seen):
                   min(len(want), len(have)))
         cell.check(False, f"{len(want)} entries and exits noted, {len(have)} in the trace; first "
                    f"difference at {at}: {want[at:at + 4]} noted, {have[at:at + 4]} in the trace")
-    cell.none(missing[len(extra):], "missing")
+    cell.none([f"a thread with {len(one)} entries and exits" for one in missing[len(extra):]], "missing")
 
 
 def accounted(cell, noted, events, receipt):
@@ -80,6 +80,8 @@ def run_case(cell, python, case):
         subject.settle()
         recording = record(cell, subject, folder, case)
         exported = trace.export(recording.path, "json", folder / "trace.json")
+        wrong = subject.quit()
+        cell.check(not wrong, wrong)
         noted = json.loads(notes.read_text())
         threads = timeline.read(exported, lambda name: name.startswith(("node_", "marker_")))
         if case.lossy:
@@ -89,8 +91,6 @@ def run_case(cell, python, case):
             cell.equal(recording.receipt().get("lost"), 0, "receipt.lost")
             parts = [between_markers(thread) for thread in threads]
             exact(cell, noted, [part for part in parts if part is not None])
-        wrong = subject.quit()
-        cell.check(not wrong, wrong)
 
 
 def run(wanted_pythons=(), wanted=()):

@@ -19,7 +19,7 @@ def one_cycle(cell, subject, folder, number):
     receipt = run.receipt()
     good = cell.equal(run.status, 0, f"cycle {number}: exit status ({run.messages().strip()[-300:]})")
     good = good and cell.equal(receipt.get("lost"), 0, f"cycle {number}: lost")
-    good = good and cell.equal(receipt.get("restored"), True, f"cycle {number}: restored")
+    good = good and cell.equal(receipt.get("restored"), True, f"cycle {number}: restored ({receipt.get('left')})")
     return good, run
 
 

@@ -52,7 +52,8 @@ def attach(cell, pid, folder, names, clients, duration="1500ms", sockets=True):
     run = tool.record(pid, folder, duration)
     cell.equal(run.status, 0, "exit status (" + run.messages().strip()[-400:] + ")")
     if run.status == 0:
-        cell.equal(run.receipt().get("restored"), True, "receipt.restored")
+        cell.equal(run.receipt().get("restored"), True,
+                   f"receipt.restored ({run.receipt().get('left')})")
         cell.equal(run.receipt().get("lost"), 0, "receipt.lost")
         found = trace.report(run.path)
         cell.none([name for name in names if name not in found], "not in the trace")

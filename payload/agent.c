@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "payload/agent.h"
 
+#include "payload/atfork.h"
 #include "payload/hook.h"
 #include "payload/intern.h"
 
@@ -14,6 +15,8 @@ enum {
 	SIG_SETMASK = 2,
 	DETACHED = 1,
 	SA_RESTART = 0x10000000,
+	PARKED = 1000, /* besides enum vz_agent_error */
+	PARK_TIMEOUT_NS = 50 * 1000 * 1000,
 	CLONE_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000, /* VM FS FILES SIGHAND THREAD SYSVSEM */
 };
 
@@ -37,6 +40,8 @@ struct {
 } vz_child_unmap; /* read by vz_child_entry */
 static const struct vz_hook_ops *hooks;
 static uint32_t child_pending;
+/* See atfork.h: asked to end for a fork; ended. */
+static uint32_t park_wanted, parked;
 
 int vz_child_entry(void *unused);
 int vz_child_leaves(void);
@@ -156,7 +161,7 @@ __attribute__((used)) int vz_child_leaves(void)
 
 	vz_error_save(&saved);
 	vz_agent_ts = vz_ts_current();
-	if (hooks->remove() || !vz_intern_unwatch()) {
+	if (hooks->remove() || !vz_intern_unwatch() || vz_atfork_remove()) {
 		vz_error_restore(&saved);
 		return 0; /* somebody hooked on top of us: the code must stay */
 	}
@@ -277,9 +282,12 @@ static uint32_t install(void)
 		rc = hooks->install();
 		if (rc)
 			vz_intern_unwatch();
-		/* Seen by the tool before another thread can record: the GIL is still ours. */
 		else
-			set_state(VZ_STATE_RUNNING);
+			vz_atfork_install();
+	}
+	if (!rc) {
+		/* Seen by the tool before another thread can record: the GIL is still ours. */
+		set_state(VZ_STATE_RUNNING);
 	}
 	release_gil(state);
 	vz_control->install_ns = vz_monotonic_ns() - got;
@@ -298,6 +306,7 @@ static void remove_hooks(void)
 	got = vz_monotonic_ns();
 	vz_control->left_hooks = hooks->remove();
 	vz_control->left_hooks += !vz_intern_unwatch();
+	vz_control->left_hooks += vz_atfork_remove();
 	release_gil(state);
 	vz_control->remove_ns = vz_monotonic_ns() - got;
 }
@@ -320,6 +329,8 @@ static uint32_t record(void)
 	uint32_t lost = 0;
 
 	while (command() == VZ_COMMAND_GO && !(lost = tool_lost())) {
+		if (__atomic_load_n(&park_wanted, __ATOMIC_ACQUIRE))
+			return PARKED;
 		wait_command(VZ_COMMAND_GO, poll);
 		if (command() == VZ_COMMAND_GO && vz_interps_changed())
 			scan();
@@ -372,7 +383,10 @@ static uint32_t wait_for_go(void)
 	return lost;
 }
 
-static void run(void)
+static int record_and_leave(void);
+
+/* 0 if the agent is only parked. */
+static int run(void)
 {
 	uint32_t rc = wait_for_go();
 
@@ -385,9 +399,19 @@ static void run(void)
 	if (rc) {
 		vz_control->error = rc;
 		set_state(VZ_STATE_FAILED);
-		return;
+		return 1;
 	}
-	vz_control->error = record();
+	return record_and_leave();
+}
+
+/* Returns 0 if the agent is only parked. */
+static int record_and_leave(void)
+{
+	uint32_t why = record();
+
+	if (why == PARKED)
+		return 0;
+	vz_control->error = why;
 	set_state(VZ_STATE_LEAVING);
 	remove_hooks();
 	if (vz_control->left_hooks) {
@@ -396,12 +420,19 @@ static void run(void)
 			vz_sleep_ns(UINT64_C(3600) * 1000000000u);
 	}
 	set_state(VZ_STATE_GONE);
+	return 1;
 }
 
 static void *agent_main(void *unused)
 {
 	(void)unused;
 	vz_boot.agent_tid = (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0);
+	if (vz_control) { /* back from parking */
+		vz_control->agent_tid = vz_boot.agent_tid;
+		if (record_and_leave())
+			leave();
+		return NULL;
+	}
 	hooks = vz_boot.hook == VZ_HOOK_PROFILE ? &vz_hook_profile : &vz_hook_monitoring;
 	if (make_arena() < 0) {
 		vz_boot.error = VZ_AGENT_NO_MEMORY;
@@ -409,10 +440,59 @@ static void *agent_main(void *unused)
 	} else {
 		vz_control->agent_tid = vz_boot.agent_tid;
 		set_state(VZ_STATE_READY);
-		run();
+		if (!run())
+			return NULL;
 	}
 	leave();
 	return NULL;
+}
+
+/* ---- around a fork ------------------------------------------------------ */
+
+/* Number of threads of this process, from field 20 of /proc/self/stat; 0: unknown. */
+static uint64_t count_threads(void)
+{
+	char text[512];
+	long fd = vz_sys6(VZ_SYS_OPENAT, -100, (long)"/proc/self/stat", 02000000, 0, 0, 0), len;
+	uint64_t n = 0;
+	int field = 2, at;
+
+	if (fd < 0)
+		return 0;
+	len = vz_sys(VZ_SYS_READ, fd, (long)text, sizeof(text) - 1);
+	vz_sys(VZ_SYS_CLOSE, fd, 0, 0);
+	if (len <= 0)
+		return 0;
+	text[len] = '\0';
+	for (at = (int)len - 1; at > 0 && text[at] != ')'; at--) /* the name may hold anything */
+		;
+	for (; text[at] && field < 20; at++)
+		field += text[at] == ' ';
+	for (; text[at] >= '0' && text[at] <= '9'; at++)
+		n = n * 10 + (uint64_t)(text[at] - '0');
+	return n;
+}
+
+static void wake_agent(void)
+{
+	vz_sys6(VZ_SYS_FUTEX, (long)&vz_control->command, VZ_FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+void vz_agent_park(void)
+{
+	uint64_t deadline = vz_monotonic_ns() + PARK_TIMEOUT_NS;
+
+	if (parked || vz_ts_current() == vz_agent_ts || count_threads() != 2)
+		return;
+	__atomic_store_n(&park_wanted, 1, __ATOMIC_RELEASE);
+	do {
+		wake_agent();
+		vz_sleep_ns(10 * 1000);
+		parked = task_gone(__atomic_load_n(&vz_boot.agent_tid, __ATOMIC_ACQUIRE)) != 0;
+	} while (!parked && vz_monotonic_ns() < deadline);
+	/* Not in time: it waits for our GIL, or leaves for good.  The fork goes on. */
+	if (!parked)
+		__atomic_store_n(&park_wanted, 0, __ATOMIC_RELEASE);
 }
 
 /* ---- on the borrowed thread -------------------------------------------- */
@@ -434,10 +514,29 @@ static void start_agent(void)
 			thread, attr, agent_main, NULL);
 	LIBC(pthread_attr_destroy, int, void *)(attr);
 	vz_boot.create_result = rc;
-	if (rc) {
+	if (rc && !vz_control) {
 		vz_boot.error = VZ_AGENT_NO_THREAD;
 		__atomic_store_n(&vz_boot.status, VZ_STATE_FAILED, __ATOMIC_RELEASE);
 	}
+}
+
+void vz_agent_unpark(void)
+{
+	uint64_t all = UINT64_MAX, before = 0;
+
+	/* Given up on while it was just about to end: then it is gone now. */
+	if (!parked && !task_gone(vz_boot.agent_tid))
+		return;
+	if (__atomic_load_n(&vz_control->state, __ATOMIC_ACQUIRE) != VZ_STATE_RUNNING)
+		return;
+	__atomic_store_n(&park_wanted, 0, __ATOMIC_RELEASE);
+	/* Until it has said its own number, the new agent is nobody that could be seen to be gone. */
+	__atomic_store_n(&vz_boot.agent_tid, 0, __ATOMIC_RELEASE);
+	/* The agent inherits a full mask: no signal of the program is for it. */
+	vz_sys6(VZ_SYS_RT_SIGPROCMASK, SIG_SETMASK, (long)&all, (long)&before, 8, 0, 0);
+	start_agent();
+	vz_sys6(VZ_SYS_RT_SIGPROCMASK, SIG_SETMASK, (long)&before, 0, 8, 0, 0);
+	parked = vz_boot.create_result != 0; /* then the next fork tries again */
 }
 
 /*

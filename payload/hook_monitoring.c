@@ -430,7 +430,7 @@ static void init_objects(void)
 	vz_pytype_init(&sentinel_type, "vizattach", sizeof(struct sentinel), on_sentinel_dealloc);
 	vz_pytype_init(&callback_type, "vizattach", sizeof(struct callback), NULL);
 	callback_type.vectorcall_offset = offsetof(struct callback, call);
-	callback_type.flags = 1u << 11; /* Py_TPFLAGS_HAVE_VECTORCALL */
+	callback_type.flags = VZ_TPFLAGS_VECTORCALL;
 	for (int i = 0; i < NEVENTS; i++)
 		callbacks[i] = (struct callback){ 1 << 28, &callback_type, events[i].call };
 }

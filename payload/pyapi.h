@@ -39,6 +39,7 @@ enum {
 	VZ_TYPE_NAME = 24,
 	VZ_TYPE_DEALLOC = 48,
 	VZ_TYPE_FLAGS = 168,
+	VZ_TPFLAGS_VECTORCALL = 1 << 11,
 	VZ_TPFLAGS_UNICODE = 1 << 28,
 };
 
@@ -52,8 +53,9 @@ struct vz_pytype {
 	void (*dealloc)(void *);
 	int64_t vectorcall_offset;
 	void *slots0[5];  /* getattr setattr as_async repr as_number */
-	void *slots1[6];  /* as_sequence as_mapping hash call str getattro */
-	void *slots2[2];  /* setattro as_buffer */
+	void *slots1[3];  /* as_sequence as_mapping hash */
+	void *call;
+	void *slots2[4];  /* str getattro setattro as_buffer */
 	uint64_t flags;
 	void *rest[40];
 };

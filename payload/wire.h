@@ -257,7 +257,9 @@ enum {
 	X(_Py_IsFinalizing) X(Py_IsFinalizing) X(_Py_Dealloc) \
 	X(PyCode_Type) X(PyCFunction_Type) X(PyCMethod_Type) X(PyMethodDescr_Type) \
 	X(PyFunction_Type) X(PyMethod_Type) X(PyModule_Type) X(PyType_Type) X(PyUnicode_Type) \
-	X(_Py_NoneStruct) X(_PyRuntime)
+	X(_Py_NoneStruct) X(_PyRuntime) \
+	X(PyList_Type) X(PyList_Size) X(PyList_GetItem) X(PyList_SetSlice) X(PyDict_New) X(PyObject_Call) \
+	X(PyVectorcall_Call)
 /* clang-format on */
 
 enum vz_py_symbol {

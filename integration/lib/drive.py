@@ -17,8 +17,7 @@ class Attempt:
                               extra=self.case.options if options is None else options)
 
     def begun(self, recording):
-        self.cell.need(recording.wait_begun(), f"it did not record: exit {recording.child.wait()}: "
-                       + recording.messages() if recording._ended.is_set() else "did not record")
+        self.cell.need(recording.wait_begun(), "it did not record: " + recording.messages())
 
     def finish(self, recording):
         """The tool's end, its receipt and the trace."""
@@ -28,7 +27,8 @@ class Attempt:
         receipt = recording.receipt()
         self.cell.equal(receipt.get("exit"), status, "receipt.exit")
         if status == 0:
-            self.cell.equal(receipt.get("restored"), True, "receipt.restored")
+            self.cell.equal(receipt.get("restored"), True,
+                            f"receipt.restored ({receipt.get('left')})")
             self.cell.equal(receipt.get("lost"), 0, "receipt.lost")
         trace.check(self.cell, recording.path, self.case)
 

@@ -8,6 +8,7 @@ usage: count.py CONTROL NOTES THREADS ROUNDS
 import json
 import sys
 import threading
+import time
 
 import ctl
 
@@ -117,12 +118,14 @@ def main():
     go.set()
     for thread in early + late:
         thread.join()
-    with open(sys.argv[2], "w") as file:
-        json.dump([walker.notes for walker in walkers], file)
     ctl.done()
     while not ctl.quitting():
-        threading.Event().wait(0.02)
+        go.wait(0.02)
+        time.sleep(0.01)
         ctl.tick()
+    # only now, so that no time of the recording goes into it
+    with open(sys.argv[2], "w") as file:
+        json.dump([walker.notes for walker in walkers], file)
     ctl.finish()
 
 

@@ -1,5 +1,6 @@
 """Greenlets: plain ones and gevent's, with stacks that interleave on one thread."""
 import sys
+import time
 
 import ctl
 
@@ -16,17 +17,17 @@ def plain():
             value = main.switch(green_leaf(value))
 
     main = greenlet.getcurrent()
-    workers = [greenlet.greenlet(green_pong) for _ in range(4)]
     number = 0
     ctl.ready()
     while not ctl.quitting():
-        for worker in workers:
-            number += 1
-            ctl.expect(worker.switch(number) == number + 1, "switch")
-        if number % 200 == 0:
-            import time
-            time.sleep(0.002)
-            ctl.tick()
+        # new ones each time: a recorder sees some begin, and finds others suspended
+        workers = [greenlet.greenlet(green_pong) for _ in range(4)]
+        for _ in range(100):
+            for worker in workers:
+                number += 1
+                ctl.expect(worker.switch(number) == number + 1, "switch")
+        time.sleep(0.002)
+        ctl.tick()
 
 
 def with_gevent():

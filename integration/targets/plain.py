@@ -69,7 +69,6 @@ def with_held_gil():
     got = library.read(pipe, buffer, 1)
     ctl.control.put(ctl.AUX, 2)
     ctl.expect(got == 1 and buffer.raw == b"x", "read")
-    os.close(pipe)
     plain_loop()
 
 
