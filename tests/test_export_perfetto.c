@@ -110,11 +110,11 @@ static void perfetto_packet(struct sequence *sequences, struct wire packet, stru
 		cr_assert_eq(wire_uint(inner, 58), 64);
 		cr_assert(wire_find(inner, 11, &event));
 		s->track = wire_uint(event, 11);
-		cr_assert(wire_find(packet, 6, &inner));
+	}
+	if (wire_find(packet, 6, &inner))
 		while (wire_next(&inner, &f))
 			if (wire_uint(f.inner, 1) == 64)
 				s->clock = wire_uint(f.inner, 2);
-	}
 	if (!wire_find(packet, 11, &event))
 		return;
 	cr_assert_eq(wire_uint(packet, 13), 2);

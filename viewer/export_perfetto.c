@@ -2,10 +2,12 @@
 /*
  * Perfetto's TrackEvent protobuf.
  *
- * Each track is a packet sequence.  At the start of each of our blocks its
- * incremental state begins anew (clock, default track, names), as Perfetto's own
- * writers do, so memory holds one number for each function and nothing for the
- * tracks.  Field numbers: protos/perfetto/trace in Perfetto's sources.
+ * Each track is a packet sequence with a clock of its own that counts on from
+ * packet to packet.  Its names begin anew with each of our blocks, so memory
+ * holds one number for each function and each track.  The clocks are tied to the
+ * trace's once, at the top: Perfetto wants those ties in order of time, and blocks
+ * of several tracks are not.  Field numbers: protos/perfetto/trace in Perfetto's
+ * sources.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -87,7 +89,8 @@ struct perfetto {
 	uint64_t *named; /* for each function: block in which its name was written last */
 	uint32_t nnamed;
 	uint32_t sequence;
-	uint64_t ns; /* time of the last packet of this sequence */
+	uint64_t *ns; /* for each track: time of its last packet */
+	uint64_t base_ns;
 };
 
 static void put_varint(struct message *m, uint64_t v)
@@ -152,6 +155,17 @@ static void write_process(struct perfetto *p)
 	write_packet(p, &packet);
 }
 
+static void put_clock(struct message *snapshot, unsigned id, uint64_t ns, bool incremental)
+{
+	struct message clock = { 0 };
+
+	put_uint(&clock, CLOCK_ID, id);
+	put_uint(&clock, CLOCK_TIMESTAMP, ns);
+	if (incremental)
+		put_uint(&clock, CLOCK_INCREMENTAL, 1);
+	put_message(snapshot, SNAPSHOT_CLOCK, &clock);
+}
+
 static void write_track(struct perfetto *p, uint32_t place)
 {
 	const struct vz_thread_track *t = vz_reader_track(p->reader, place);
@@ -174,15 +188,17 @@ static void write_track(struct perfetto *p, uint32_t place)
 	write_packet(p, &packet);
 }
 
-static void put_clock(struct message *snapshot, unsigned id, uint64_t ns, bool incremental)
+/* Tie the clock of the track's sequence to the trace's. */
+static void write_clock(struct perfetto *p, uint32_t place)
 {
-	struct message clock = { 0 };
+	struct message snapshot = { 0 }, packet = { 0 };
 
-	put_uint(&clock, CLOCK_ID, id);
-	put_uint(&clock, CLOCK_TIMESTAMP, ns);
-	if (incremental)
-		put_uint(&clock, CLOCK_INCREMENTAL, 1);
-	put_message(snapshot, SNAPSHOT_CLOCK, &clock);
+	p->ns[place] = p->base_ns;
+	put_clock(&snapshot, CLOCK_BOOTTIME, p->base_ns, false);
+	put_clock(&snapshot, CLOCK_OURS, p->base_ns, true);
+	put_uint(&packet, PACKET_SEQUENCE_ID, place + 1u);
+	put_message(&packet, PACKET_CLOCK_SNAPSHOT, &snapshot);
+	write_packet(p, &packet);
 }
 
 /* Our clock is CLOCK_MONOTONIC; as the only one in the file it may go by the expected name. */
@@ -191,8 +207,9 @@ static void write_wall_clock(struct perfetto *p)
 	const struct vz_file_header *h = vz_reader_header(p->reader);
 	struct message snapshot = { 0 }, packet = { 0 };
 
-	put_clock(&snapshot, CLOCK_BOOTTIME, h->start_mono_ns, false);
-	put_clock(&snapshot, CLOCK_REALTIME, h->start_unix_ns, false);
+	put_clock(&snapshot, CLOCK_BOOTTIME, p->base_ns, false);
+	put_clock(&snapshot, CLOCK_REALTIME, h->start_unix_ns - (h->start_mono_ns - p->base_ns),
+		  false);
 	put_uint(&packet, PACKET_SEQUENCE_ID, 1);
 	put_message(&packet, PACKET_CLOCK_SNAPSHOT, &snapshot);
 	write_packet(p, &packet);
@@ -203,31 +220,31 @@ static void write_wall_clock(struct perfetto *p)
 static int begin(void *ctx, const struct vz_visit *at)
 {
 	struct perfetto *p = ctx;
-	struct message event = { 0 }, defaults = { 0 }, snapshot = { 0 }, packet = { 0 };
+	struct message event = { 0 }, defaults = { 0 }, packet = { 0 };
 
 	p->block++;
 	p->sequence = at->place + 1;
-	p->ns = at->ns;
 	put_uint(&event, EVENT_TRACK, UUID_FIRST_TRACK + (uint64_t)at->place);
 	put_uint(&defaults, DEFAULTS_CLOCK_ID, CLOCK_OURS);
 	put_message(&defaults, DEFAULTS_TRACK_EVENT, &event);
-	put_clock(&snapshot, CLOCK_BOOTTIME, at->ns, false);
-	put_clock(&snapshot, CLOCK_OURS, at->ns, true);
 	put_uint(&packet, PACKET_SEQUENCE_ID, p->sequence);
 	put_uint(&packet, PACKET_SEQUENCE_FLAGS, STATE_CLEARED);
 	put_message(&packet, PACKET_DEFAULTS, &defaults);
-	put_message(&packet, PACKET_CLOCK_SNAPSHOT, &snapshot);
 	write_packet(p, &packet);
 	return p->out->error;
 }
 
 static void begin_packet(struct perfetto *p, struct message *packet, uint64_t ns)
 {
+	uint64_t *last = &p->ns[p->sequence - 1];
+
+	if (ns < *last)
+		ns = *last;
 	packet->n = 0;
-	put_uint(packet, PACKET_TIMESTAMP, ns - p->ns);
+	put_uint(packet, PACKET_TIMESTAMP, ns - *last);
 	put_uint(packet, PACKET_SEQUENCE_ID, p->sequence);
 	put_uint(packet, PACKET_SEQUENCE_FLAGS, STATE_NEEDED);
-	p->ns = ns;
+	*last = ns;
 }
 
 static int intern(struct perfetto *p, uint32_t function, struct message *packet)
@@ -323,6 +340,26 @@ static int lost(void *ctx, const struct vz_visit *at)
 	return p->out->error;
 }
 
+static int write_descriptors(struct perfetto *p)
+{
+	uint32_t ntracks = vz_reader_ntracks(p->reader);
+
+	p->ns = calloc(ntracks + 1u, sizeof(*p->ns));
+	if (!p->ns)
+		return -ENOMEM;
+	p->base_ns = vz_reader_header(p->reader)->start_mono_ns;
+	for (uint32_t i = 0; i < vz_reader_nblocks(p->reader); i++)
+		if (vz_reader_block(p->reader, i)->t0_ns < p->base_ns)
+			p->base_ns = vz_reader_block(p->reader, i)->t0_ns;
+	write_wall_clock(p);
+	write_process(p);
+	for (uint32_t i = 0; i < ntracks; i++) {
+		write_track(p, i);
+		write_clock(p, i);
+	}
+	return p->out->error;
+}
+
 int vz_export_perfetto(struct vz_reader *r, const struct vz_export_options *options,
 		       struct vz_out *out)
 {
@@ -337,13 +374,11 @@ int vz_export_perfetto(struct vz_reader *r, const struct vz_export_options *opti
 		.until_ns = vz_export_until(r, options->max_calls),
 	};
 	struct perfetto p = { .reader = r, .out = out };
-	int rc;
+	int rc = write_descriptors(&p);
 
-	write_wall_clock(&p);
-	write_process(&p);
-	for (uint32_t i = 0; i < vz_reader_ntracks(r); i++)
-		write_track(&p, i);
-	rc = vz_walk(r, &limits, &visitor, &p);
+	if (rc == 0)
+		rc = vz_walk(r, &limits, &visitor, &p);
+	free(p.ns);
 	free(p.named);
 	return rc;
 }

@@ -347,7 +347,7 @@ int vz_reader_open_memory(const uint8_t *p, size_t bytes, struct vz_reader **ret
 	struct vz_reader *r;
 	int rc;
 
-	if (bytes < sizeof(r->header)) {
+	if (!p || bytes < sizeof(r->header)) {
 		rc = vz_trouble_set(trouble, EINVAL, "this is not a trace");
 		vz_trouble_why(trouble, "%zu bytes are less than the header of one", bytes);
 		return rc;
