@@ -5,9 +5,9 @@
  * Each track is a packet sequence with a clock of its own that counts on from
  * packet to packet.  Its names begin anew with each of our blocks, so memory
  * holds one number for each function and each track.  The clocks are tied to the
- * trace's once, at the top: Perfetto wants those ties in order of time, and blocks
- * of several tracks are not.  Field numbers: protos/perfetto/trace in Perfetto's
- * sources.
+ * trace's once, at the top, each tie a nanosecond after the one before: Perfetto
+ * ignores ties that are not in order of time, and blocks of several tracks are
+ * not.  Field numbers: protos/perfetto/trace in Perfetto's sources.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -89,8 +89,8 @@ struct perfetto {
 	uint64_t *named; /* for each function: block in which its name was written last */
 	uint32_t nnamed;
 	uint32_t sequence;
-	uint64_t *ns; /* for each track: time of its last packet */
-	uint64_t base_ns;
+	uint64_t *ns;     /* for each track: time of its last packet */
+	uint64_t base_ns; /* of the first tie; before all events */
 };
 
 static void put_varint(struct message *m, uint64_t v)
@@ -193,9 +193,9 @@ static void write_clock(struct perfetto *p, uint32_t place)
 {
 	struct message snapshot = { 0 }, packet = { 0 };
 
-	p->ns[place] = p->base_ns;
-	put_clock(&snapshot, CLOCK_BOOTTIME, p->base_ns, false);
-	put_clock(&snapshot, CLOCK_OURS, p->base_ns, true);
+	p->ns[place] = p->base_ns + place + 1;
+	put_clock(&snapshot, CLOCK_BOOTTIME, p->ns[place], false);
+	put_clock(&snapshot, CLOCK_OURS, p->ns[place], true);
 	put_uint(&packet, PACKET_SEQUENCE_ID, place + 1u);
 	put_message(&packet, PACKET_CLOCK_SNAPSHOT, &snapshot);
 	write_packet(p, &packet);
@@ -351,6 +351,7 @@ static int write_descriptors(struct perfetto *p)
 	for (uint32_t i = 0; i < vz_reader_nblocks(p->reader); i++)
 		if (vz_reader_block(p->reader, i)->t0_ns < p->base_ns)
 			p->base_ns = vz_reader_block(p->reader, i)->t0_ns;
+	p->base_ns -= p->base_ns > ntracks ? ntracks + 1u : p->base_ns;
 	write_wall_clock(p);
 	write_process(p);
 	for (uint32_t i = 0; i < ntracks; i++) {
