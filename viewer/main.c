@@ -175,6 +175,7 @@ static int check_output(const char *path, const struct options *options, struct 
 
 static void tell_export(const struct vz_reader *r, const char *path, uint64_t bytes, uint64_t limit)
 {
+	const struct vz_file_end *end = vz_reader_end(r);
 	struct vz_totals totals;
 
 	vz_reader_totals(r, &totals);
@@ -182,7 +183,8 @@ static void tell_export(const struct vz_reader *r, const char *path, uint64_t by
 	if (vz_export_until(r, limit))
 		fprintf(stderr,
 			"only about the first %llu of %llu calls are in it; --limit 0 takes all\n",
-			(unsigned long long)limit, (unsigned long long)totals.calls);
+			(unsigned long long)limit,
+			(unsigned long long)(end ? end->calls : totals.calls));
 }
 
 static int run_export(struct vz_reader *r, const struct options *options,
