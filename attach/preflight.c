@@ -41,6 +41,7 @@ static int check_gone(const struct vz_target *target, struct vz_status *status, 
 	if (rc == 0 && status->state == 'Z')
 		vz_err_why(err, "it is a zombie: its parent, process %d, has not collected it",
 			   (int)status->ppid);
+		vz_err_try(err, "look at its parent; a zombie has no memory left to look into");
 	return -ESRCH;
 }
 

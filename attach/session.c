@@ -398,7 +398,8 @@ static void record(struct session *s)
 /* Tell the agent to leave and take what it still has to say. */
 static bool agent_leaves(struct session *s)
 {
-	uint64_t deadline = now_ns() + LEAVE_TIMEOUT_S * SEC;
+	/* Without the GIL it may wait for ever: it leaves when it gets its turn. */
+	uint64_t deadline = now_ns() + (s->report->recorded ? LEAVE_TIMEOUT_S : 1) * SEC;
 
 	vz_link_stop(&s->link);
 	for (;;) {

@@ -85,6 +85,7 @@ static int check_status(pid_t pid, const struct vz_status *status, struct vz_err
 		   status->comm);
 	vz_err_why(err, "it is a zombie: its parent, process %d, has not collected it",
 		   (int)status->ppid);
+	vz_err_try(err, "look at its parent; a zombie has no memory left to look into");
 	return -ESRCH;
 }
 
