@@ -38,7 +38,7 @@ struct vz_drain {
 	uint8_t *defined; /* bit map of function ids */
 	struct vz_lanes lanes;
 	struct vz_drain_totals totals;
-	uint64_t now_ticks; /* not before any event that this poll takes */
+	uint64_t now_ticks; /* not before any event of the chunk that is being read */
 	uint64_t def_words[VZ_CHUNK_WORDS];
 };
 
@@ -285,6 +285,8 @@ static uint64_t take_slot(struct vz_drain *d, uint32_t index, uint64_t max)
 		uint32_t next = __atomic_load_n(&c->next, __ATOMIC_ACQUIRE), done = s->chunk;
 		uint64_t head = __atomic_load_n(&c->head, __ATOMIC_ACQUIRE);
 
+		/* After the head: what it covers is older than now. */
+		d->now_ticks = vz_clock_ticks(d->clock->is_ns);
 		if (head > VZ_CHUNK_WORDS || head < s->pos) {
 			damage(d, s);
 			break;

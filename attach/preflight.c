@@ -38,10 +38,11 @@ static int check_gone(const struct vz_target *target, struct vz_status *status, 
 		return 0;
 	vz_err_set(err, VZ_EXIT_NO_PROCESS, ESRCH, "process %d (%s) has ended", (int)target->pid,
 		   target->comm);
-	if (rc == 0 && status->state == 'Z')
+	if (rc == 0 && status->state == 'Z') {
 		vz_err_why(err, "it is a zombie: its parent, process %d, has not collected it",
 			   (int)status->ppid);
 		vz_err_try(err, "look at its parent; a zombie has no memory left to look into");
+	}
 	return -ESRCH;
 }
 

@@ -51,8 +51,13 @@ def check(cell, path, case):
 
 def wait_restored(cell, before, snapshot, compare, seconds=20):
     """Wait until nothing differs any more; what still does is a failure."""
+    last = []
+
+    def same():
+        last[:] = compare(before, snapshot())
+        return not last
+
     try:
-        child.wait_until(lambda: not compare(before, snapshot()), "restored", seconds, 0.05)
+        child.wait_until(same, "restored", seconds, 0.05)
     except child.Timeout:
-        pass
-    cell.none(compare(before, snapshot()), "left behind")
+        cell.none(last, "left behind")
