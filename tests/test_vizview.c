@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* The program as a user meets it: exit codes, messages, files it must not touch. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/kit_trace.h"
+
+static char dir[] = "/tmp/vizview-test-XXXXXX";
+
+static void setup(void)
+{
+	struct kit *kit = kit_new(30, 1);
+	char path[64];
+	uint8_t *p;
+	size_t n;
+	FILE *f;
+
+	kit_steps(kit_track(kit, 77, 0), 5000);
+	kit_finish(kit);
+	p = kit_bytes(kit, &n);
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/a.viz", dir);
+	f = fopen(path, "wb");
+	cr_assert_not_null(f);
+	cr_assert_eq(fwrite(p, 1, n, f), n);
+	fclose(f);
+	free(p);
+	kit_free(kit);
+}
+
+static void teardown(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	cr_assert_eq(system(command), 0);
+}
+
+/* Exit status of "vizview ARGS" run in the directory of the trace; TEXT: stdout and stderr. */
+static int run(const char *args, char *text, size_t size)
+{
+	char command[1024];
+	size_t n;
+	FILE *f;
+	int status;
+
+	snprintf(command, sizeof(command), "cd %s && VIZVIEW=%s/vizview; $VIZVIEW %s 2>&1", dir,
+		 getenv("VZ_BUILD_DIR"), args);
+	f = popen(command, "r");
+	cr_assert_not_null(f);
+	n = fread(text, 1, size - 1, f);
+	text[n] = '\0';
+	status = pclose(f);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+struct usage_case {
+	const char *args;
+	int status;
+	const char *says;
+};
+
+Test(vizview, exit_codes_and_messages, .init = setup, .fini = teardown)
+{
+	/* clang-format off */
+	static const struct usage_case cases[] = {
+		{ "",                                2, "no trace is named" },
+		{ "--help",                          0, "Examples:" },
+		{ "report --help",                   0, "Examples:" },
+		{ "--version",                       0, "vizview " },
+		{ "a.viz",                           0, "export a.viz --format html" },
+		{ "info a.viz",                      0, "complete" },
+		{ "info --json a.viz",               0, "\"schema\":1" },
+		{ "report a.viz",                    0, "self" },
+		{ "report a.viz --sort total",       0, "self" },
+		{ "report a.viz --top 2 --threads",  0, "thread 77" },
+		{ "report a.viz --json --threads",   0, "\"tid\":77" },
+		{ "report a.viz --sort age",         2, "self, total or calls" },
+		{ "report a.viz --top many",         2, "takes a number" },
+		{ "report a.viz --format html",      2, "does not belong" },
+		{ "report a.viz --nothing",          2, "there is no option --nothing" },
+		{ "report a.viz --top",              2, "needs a value" },
+		{ "export a.viz",                    2, "--format is missing" },
+		{ "export a.viz --format doc",       2, "there is no format doc" },
+		{ "report a.viz b.viz",              2, "one trace at a time" },
+		{ "report b.viz",                    1, "No such file" },
+		{ "report .",                        1, "Is a directory" },
+		{ "export a.viz --format json -o /nowhere/x", 1, "No such file" },
+		{ "export a.viz --format json -o /dev/full",  1, "No space left" },
+		{ "export a.viz --format json -o a.viz",      1, "it is the trace itself" },
+		{ "export a.viz --format json -o a.viz --force", 1, "it is the trace itself" },
+	};
+	/* clang-format on */
+	char text[65536];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int status = run(cases[i].args, text, sizeof(text));
+
+		cr_expect_eq(status, cases[i].status, "vizview %s: exit %d: %s", cases[i].args,
+			     status, text);
+		cr_expect_not_null(strstr(text, cases[i].says), "vizview %s: %s", cases[i].args,
+				   text);
+	}
+	cr_assert_eq(access("/dev/full", F_OK), 0);
+}
+
+Test(vizview, help_fits_a_screen, .init = setup, .fini = teardown)
+{
+	char text[65536];
+	int lines = 0;
+
+	run("--help", text, sizeof(text));
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), lines++)
+		cr_expect_leq(strlen(line), 80, "%s", line);
+	cr_assert_leq(lines, 40);
+}
+
+Test(vizview, nothing_is_replaced_without_force, .init = setup, .fini = teardown)
+{
+	char text[65536];
+
+	cr_assert_eq(run("export a.viz --format json", text, sizeof(text)), 0);
+	cr_assert_eq(run("export a.viz --format json", text, sizeof(text)), 1);
+	cr_assert_not_null(strstr(text, "  try: --force"));
+	cr_assert_eq(run("export a.viz --format json --force", text, sizeof(text)), 0);
+	cr_assert_eq(run("export a.viz --format html -o - >/dev/null", text, sizeof(text)), 0);
+}
+
+Test(vizview, a_reader_that_goes_away_is_no_error, .init = setup, .fini = teardown)
+{
+	char text[65536];
+
+	run("report a.viz --top 0 --json | head -c 10; echo; "
+	    "{ $VIZVIEW export a.viz --format json -o -; echo status $?; } 2>&1 >/dev/null",
+	    text, sizeof(text));
+	cr_assert_null(strstr(text, "vizview:"), "%s", text);
+}
