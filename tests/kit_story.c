@@ -103,10 +103,12 @@ char *kit_story(int fd, const char *name)
 
 unsigned kit_story_count(const char *story, const char *event)
 {
-	size_t len = strlen(event);
+	size_t len = strlen(event), word;
 	unsigned n = 0;
 
-	for (const char *at = strstr(story, event); at; at = strstr(at + len, event))
-		n += at > story && at[-1] == ' ' && strchr(" \n", at[len]);
+	for (const char *at = story; *at; at += word + (at[word] != '\0')) {
+		word = strcspn(at, " \n");
+		n += word == len && !memcmp(at, event, len);
+	}
 	return n;
 }
