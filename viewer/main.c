@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "viewer/export.h"
+#include "viewer/human.h"
 #include "viewer/report.h"
 
 enum {
@@ -179,7 +180,7 @@ static void tell_export(const struct vz_reader *r, const char *path, uint64_t by
 	struct vz_totals totals;
 
 	vz_reader_totals(r, &totals);
-	fprintf(stderr, "%s: %.1f MB\n", path, (double)bytes / 1e6);
+	fprintf(stderr, "%s: %s\n", path, vz_human_bytes(bytes).s);
 	if (vz_export_until(r, limit))
 		fprintf(stderr,
 			"only about the first %llu of %llu calls are in it; --limit 0 takes all\n",
