@@ -12,6 +12,7 @@ enum {
 	POLL_NS = 20 * 1000 * 1000,
 	BIRTH_POLL_NS = 2 * 1000 * 1000,
 	PREFAULT_BYTES = 2 << 20,
+	PRIVATE_PREFAULT = 64 << 10,
 	SIG_SETMASK = 2,
 	DETACHED = 1,
 	SA_RESTART = 0x10000000,
@@ -338,6 +339,17 @@ static uint32_t record(void)
 	return lost;
 }
 
+/* Our own variables, but not the stack in their midst, which is large and mostly unused. */
+static void populate_image(void)
+{
+	uint64_t end = vz_boot.image_base + vz_boot.image_bytes;
+	uint64_t behind = vz_boot.stack_base + vz_boot.stack_bytes;
+
+	vz_sys(VZ_SYS_MADVISE, (long)vz_boot.writable_base,
+	       (long)(vz_boot.guard_base - vz_boot.writable_base), VZ_MADV_POPULATE_WRITE);
+	vz_sys(VZ_SYS_MADVISE, (long)behind, (long)(end - behind), VZ_MADV_POPULATE_WRITE);
+}
+
 static int make_arena(void)
 {
 	uint64_t private_bytes = sizeof(struct vz_private) + 4 * (uint64_t)vz_boot.nchunks;
@@ -366,7 +378,10 @@ static int make_arena(void)
 	vz_boot.private_bytes = private_bytes;
 	if (vz_sys(VZ_SYS_MADVISE, (long)private, (long)private_bytes, VZ_MADV_WIPEONFORK) < 0)
 		return -1;
+	/* Page faults now, not while we hold the GIL or inside a hook. */
 	vz_sys(VZ_SYS_MADVISE, at, PREFAULT_BYTES, VZ_MADV_POPULATE_WRITE);
+	vz_sys(VZ_SYS_MADVISE, (long)private, PRIVATE_PREFAULT, VZ_MADV_POPULATE_WRITE);
+	populate_image();
 	vz_ring_init((void *)at, private);
 	return vz_intern_init();
 }
