@@ -27,6 +27,8 @@ struct source {
 	uint32_t chunk; /* index + 1 of the chunk being read, 0: none yet */
 	uint32_t pos;
 	bool damaged; /* until the slot is opened again */
+	char *early_name; /* came before we saw the slot open; */
+	uint32_t early_generation; /* for which of its lives */
 };
 
 struct vz_drain {
@@ -147,8 +149,21 @@ static void define_thread(struct vz_drain *d, const struct vz_def *def, const ch
 	if (def->id >= d->arena.nslots)
 		return;
 	s = &d->sources[def->id];
-	if (s->lane && (uint32_t)s->generation == def->line)
+	if (s->lane && (uint32_t)s->generation == def->line) {
 		vz_lane_name(s->lane, name, def->name_len);
+		return;
+	}
+	free(s->early_name);
+	s->early_name = strndup(name, def->name_len);
+	s->early_generation = def->line;
+}
+
+static void use_early_name(struct source *s)
+{
+	if (s->early_name && s->early_generation == (uint32_t)s->generation)
+		vz_lane_name(s->lane, s->early_name, strlen(s->early_name));
+	free(s->early_name);
+	s->early_name = NULL;
 }
 
 static void define(struct vz_drain *d, const struct vz_def *def, const char *text)
@@ -314,7 +329,9 @@ static void open_source(struct vz_drain *d, uint32_t index, uint64_t generation)
 
 	if (d->describe)
 		d->describe(d->context, ns_tid, &tid, name, sizeof(name));
-	*s = (struct source){ .generation = generation };
+	*s = (struct source){ .generation = generation,
+			      .early_name = s->early_name,
+			      .early_generation = s->early_generation };
 	s->lane = vz_lane_new(&d->lanes, tid, sl->flags,
 			      vz_clock_ns(d->clock, sl->start_ticks));
 	if (!s->lane)
@@ -322,6 +339,7 @@ static void open_source(struct vz_drain *d, uint32_t index, uint64_t generation)
 	d->totals.threads++;
 	if (name[0])
 		vz_lane_name(s->lane, name, strlen(name));
+	use_early_name(s);
 }
 
 static void count_lost(struct vz_drain *d, uint32_t index)
@@ -413,8 +431,10 @@ void vz_drain_free(struct vz_drain *d)
 {
 	if (!d)
 		return;
-	for (uint32_t i = 0; d->sources && i < d->arena.nslots; i++)
+	for (uint32_t i = 0; d->sources && i < d->arena.nslots; i++) {
 		vz_lane_end(d->sources[i].lane, 0, 0);
+		free(d->sources[i].early_name);
+	}
 	free(d->sources);
 	free(d->defined);
 	free(d->lanes.is_c);
