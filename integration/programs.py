@@ -46,7 +46,8 @@ def running_python(pids):
             if any("python3" in one.path and "x" in one.perms for one in procfs.maps(pid))]
 
 
-def attach(cell, pid, folder, names, clients, duration="1500ms", sockets=True):
+def attach(cell, pid, folder, names, clients, duration="1500ms", sockets=True,
+           threads=True):
     """Record one process of a program under load; it must be as before, and nobody may notice."""
     before = procfs.Snapshot(pid)
     run = tool.record(pid, folder, duration)
@@ -60,10 +61,10 @@ def attach(cell, pid, folder, names, clients, duration="1500ms", sockets=True):
     answered = clients.answered
     child.wait_until(lambda: clients.answered > answered + 20 or clients.wrong, "answers after", 60)
     trace.wait_restored(cell, before, lambda: procfs.Snapshot(pid), lambda old, new:
-                        procfs.differences(old, new, sockets=sockets))
+                        procfs.differences(old, new, sockets=sockets, threads=threads))
 
 
-def web(cell, server, port, folder, pids, names=WEB, sockets=True):
+def web(cell, server, port, folder, pids, names=WEB, sockets=True, threads=True):
     """Load, attach to each of the processes, check."""
     wait_port(server, port)
     clients = load.Load(load.http_client(port, expected, keep=sockets), threads=4)
@@ -74,23 +75,23 @@ def web(cell, server, port, folder, pids, names=WEB, sockets=True):
         for pid in found:
             place = folder / str(pid)
             place.mkdir()
-            attach(cell, pid, place, names, clients, sockets=sockets)
+            attach(cell, pid, place, names, clients, sockets=sockets, threads=threads)
     finally:
         cell.none(clients.stop(), "answers")
     cell.check(server.alive(), "the server ended: " + server.stderr()[-500:])
 
 
-def gunicorn(cell, folder, *options):
+def gunicorn(cell, folder, *options, threads=True):
     need(cell, "gunicorn")
     port = load.free_port()
     with child.Child(["gunicorn", "-w", "1", "-b", f"127.0.0.1:{port}", "--keep-alive", "60", *options,
                       "wsgi_app:app"], folder, name="gunicorn", cwd=copy_app(folder)) as server:
-        web(cell, server, port, folder, lambda: procfs.children(server.pid))
+        web(cell, server, port, folder, lambda: procfs.children(server.pid), threads=threads)
         server.end(gently=20)
 
 
 def gunicorn_threads(cell, folder):
-    gunicorn(cell, folder, "-k", "gthread", "--threads", "4")
+    gunicorn(cell, folder, "-k", "gthread", "--threads", "4", threads=False)  # its pool grows when it likes
 
 
 def gunicorn_gevent(cell, folder):

@@ -5,11 +5,12 @@ import programs
 from lib import board, child, procfs
 
 
-def look(cell, pid, folder, names, clients, duration="", sockets=True):
+def look(cell, pid, folder, names, clients, duration="", sockets=True, threads=True):
     """In place of programs.attach(): nothing is attached, everything else is checked."""
     before, answered = procfs.Snapshot(pid), clients.answered
     child.wait_until(lambda: clients.answered > answered + 20 or clients.wrong, "answers", 60)
-    cell.none(procfs.differences(before, procfs.Snapshot(pid), sockets=sockets), "changed")
+    cell.none(procfs.differences(before, procfs.Snapshot(pid), sockets=sockets, threads=threads),
+              "changed")
 
 
 programs.attach = look
