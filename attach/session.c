@@ -403,14 +403,15 @@ static bool agent_leaves(struct session *s)
 
 	vz_link_stop(&s->link);
 	for (;;) {
+		/* Before the state: an agent that is gone has said so before. */
+		bool there = vz_target_alive(&s->target) && vz_link_alive(&s->link);
 		enum vz_state state = vz_link_state(&s->link);
 
 		if (s->drain)
 			vz_drain_poll(s->drain);
 		if (state == VZ_STATE_GONE || (state == VZ_STATE_FAILED && !s->link.control->left_hooks))
 			return true;
-		if (state == VZ_STATE_FAILED || now_ns() >= deadline ||
-		    !vz_target_alive(&s->target) || !vz_link_alive(&s->link))
+		if (state == VZ_STATE_FAILED || now_ns() >= deadline || !there)
 			return false;
 		vz_link_renew(&s->link);
 		sleep_ms(1);

@@ -176,21 +176,41 @@ __attribute__((noinline)) static struct vz_thread *switch_thread(uint64_t self)
 	return t;
 }
 
-static inline struct vz_thread *current_thread(void)
+static inline struct vz_thread *last_thread(void)
 {
-	uint64_t self = vz_thread_pointer();
-
-	if (VZ_LIKELY(last.self == self))
-		return last.thread;
-	return switch_thread(self);
+	return VZ_LIKELY(last.self == vz_thread_pointer()) ? last.thread : NULL;
 }
 
-static inline void record(unsigned kind, void *code)
+/* Off the common path, and not inlined, so that the path itself needs no stack. */
+__attribute__((noinline)) static void *record_slow(unsigned kind, void *code)
 {
-	struct vz_thread *t = current_thread();
+	struct vz_thread *t = last_thread();
 
-	if (VZ_LIKELY(t != NULL))
-		vz_put(t, kind, vz_intern_code(code));
+	if (!t)
+		t = switch_thread(vz_thread_pointer());
+	if (t)
+		vz_record_code_slow(t, kind, code);
+	return VZ_PY_DATA(_Py_NoneStruct);
+}
+
+__attribute__((noinline)) static void *record_c_slow(unsigned kind, uint64_t ml, void *callable)
+{
+	struct vz_thread *t = last_thread();
+
+	if (!t)
+		t = switch_thread(vz_thread_pointer());
+	if (t)
+		vz_record_c_slow(t, kind, ml, callable);
+	return VZ_PY_DATA(_Py_NoneStruct);
+}
+
+static inline void *record(unsigned kind, void *code)
+{
+	struct vz_thread *t = last_thread();
+
+	if (VZ_LIKELY(t != NULL) && VZ_LIKELY(vz_record_fast(t, kind, (uint64_t)code)))
+		return VZ_PY_DATA(_Py_NoneStruct);
+	return record_slow(kind, code);
 }
 
 /* PyMethodDef of what the legacy profiler calls a C function, else 0: types and slot wrappers are left out alike. */
@@ -211,24 +231,24 @@ static inline uint64_t method_def(void **callable)
 	return 0;
 }
 
-static inline void record_c(unsigned kind, void *callable)
+static inline void *record_c(unsigned kind, void *callable)
 {
 	uint64_t ml = method_def(&callable);
 	struct vz_thread *t;
 
 	if (!ml)
-		return;
-	t = current_thread();
-	if (VZ_LIKELY(t != NULL))
-		vz_put(t, kind, vz_intern_c(ml, callable));
+		return VZ_PY_DATA(_Py_NoneStruct);
+	t = last_thread();
+	if (VZ_LIKELY(t != NULL) && VZ_LIKELY(vz_record_fast(t, kind, ml)))
+		return VZ_PY_DATA(_Py_NoneStruct);
+	return record_c_slow(kind, ml, callable);
 }
 
 #define CALLBACK(name, record_what, kind, arg)                                                     \
 	static void *name(void *self, void *const *args, uint64_t nargs, void *names)              \
 	{                                                                                          \
 		(void)self, (void)nargs, (void)names;                                              \
-		record_what(kind, args[arg]);                                                      \
-		return VZ_PY_DATA(_Py_NoneStruct);                                                 \
+		return record_what(kind, args[arg]);                                               \
 	}
 
 CALLBACK(on_start, record, VZ_EV_CALL, 0)

@@ -63,52 +63,82 @@ static void on_object_dealloc(void *self)
 	vz_thread_close(object->thread);
 }
 
-static int births_moved(const struct vz_thread *t)
-{
-	return VZ_UNLIKELY(!t->interp->sees_births) &&
-	       VZ_UNLIKELY(__atomic_load_n(t->interp->births, __ATOMIC_RELAXED) !=
-			   t->interp->seen);
-}
+/* Set while some interpreter's births are not seen by an evaluator. */
+static uint32_t count_births;
 
-static void *frame_code(void *frame)
+/* Where no evaluator tells of new threads: look after each event. */
+__attribute__((noinline)) static int check_births(struct vz_thread *t)
 {
-	if (vz_boot.off.fr_frame != VZ_NO_OFFSET)
-		return vz_load_ptr(vz_load_ptr(frame, vz_boot.off.fr_frame), vz_boot.off.if_code);
-	return vz_load_ptr(frame, vz_boot.off.fr_code);
-}
-
-static int on_event(void *self, void *frame, int what, void *arg)
-{
-	struct vz_thread *t = ((struct thread_object *)self)->thread;
-	int put;
-
-	switch (what) {
-	case TRACE_CALL:
-		put = vz_put(t, VZ_EV_CALL, vz_intern_code(frame_code(frame)));
-		break;
-	case TRACE_RETURN: /* no value: an exception unwinds the frame */
-		put = vz_put(t, arg ? VZ_EV_RETURN : VZ_EV_UNWIND,
-			     vz_intern_code(frame_code(frame)));
-		break;
-	case TRACE_C_CALL:
-	case TRACE_C_EXCEPTION:
-	case TRACE_C_RETURN:
-		if (!vz_boot.c_calls) {
-			put = t->limit != 0;
-			break;
-		}
-		put = vz_put(t,
-			     what == TRACE_C_CALL     ? VZ_EV_C_CALL
-			     : what == TRACE_C_RETURN ? VZ_EV_C_RETURN
-						      : VZ_EV_C_RAISE,
-			     vz_intern_c(vz_load(arg, VZ_CFUNCTION_ML), arg));
-		break;
-	default:
-		return 0;
-	}
-	if (put && births_moved(t) && !scanning)
+	if (t->limit && !t->interp->sees_births && !scanning &&
+	    __atomic_load_n(t->interp->births, __ATOMIC_RELAXED) != t->interp->seen)
 		scan();
 	return 0;
+}
+
+/* Off the common path, and not inlined, so that the path itself needs no stack. */
+__attribute__((noinline)) static int record_slow(struct vz_thread *t, unsigned kind, void *code)
+{
+	vz_record_code_slow(t, kind, code);
+	return count_births ? check_births(t) : 0;
+}
+
+__attribute__((noinline)) static int record_c_slow(struct vz_thread *t, unsigned kind, void *callable)
+{
+	vz_record_c_slow(t, kind, vz_load(callable, VZ_CFUNCTION_ML), callable);
+	return count_births ? check_births(t) : 0;
+}
+
+static inline int done(struct vz_thread *t)
+{
+	return VZ_LIKELY(!count_births) ? 0 : check_births(t);
+}
+
+/* Without C calls their events must still notice that we are a child. */
+__attribute__((noinline)) static int notice_child(void)
+{
+	if (!vz_private->alive)
+		vz_agent_in_child();
+	return 0;
+}
+
+static inline __attribute__((always_inline)) int on_event(void *self, void *frame, int what,
+							  void *arg, int minor)
+{
+	struct vz_thread *t = ((struct thread_object *)self)->thread;
+	unsigned kind;
+	void *code;
+
+	if (what == TRACE_CALL || what == TRACE_RETURN) {
+		/* A return without a value: an exception unwinds the frame. */
+		kind = what == TRACE_CALL ? VZ_EV_CALL : arg ? VZ_EV_RETURN : VZ_EV_UNWIND;
+		code = minor >= 11 ? vz_load_ptr(vz_load_ptr(frame, vz_boot.off.fr_frame),
+						 vz_boot.off.if_code)
+				   : vz_load_ptr(frame, vz_boot.off.fr_code);
+		return vz_record_fast(t, kind, (uint64_t)code) ? done(t) : record_slow(t, kind, code);
+	}
+	if (what < TRACE_C_CALL || what > TRACE_C_RETURN)
+		return 0;
+	if (!vz_boot.c_calls)
+		return VZ_LIKELY(t->limit) ? 0 : notice_child();
+	kind = what == TRACE_C_CALL ? VZ_EV_C_CALL : what == TRACE_C_RETURN ? VZ_EV_C_RETURN : VZ_EV_C_RAISE;
+	return vz_record_fast(t, kind, vz_load(arg, VZ_CFUNCTION_ML)) ? done(t)
+								      : record_c_slow(t, kind, arg);
+}
+
+/* 3.8-3.10 */
+static int on_event_10(void *self, void *frame, int what, void *arg)
+{
+	return on_event(self, frame, what, arg, 10);
+}
+
+static int on_event_11(void *self, void *frame, int what, void *arg)
+{
+	return on_event(self, frame, what, arg, 11);
+}
+
+static int is_ours(const void *function)
+{
+	return (uint64_t)function == vz_profile_function;
 }
 
 static void *profile_function(const uint8_t *ts)
@@ -186,7 +216,7 @@ static int adopt(uint8_t *ts, unsigned flags)
 		t->slot->flags |= VZ_SLOT_ADOPTED_LATE;
 		vz_control->threads_late++;
 	}
-	if (set_profile(ts, (void *)on_event, object) < 0) {
+	if (set_profile(ts, (void *)vz_profile_function, object) < 0) {
 		vz_thread_close(t);
 		return -1;
 	}
@@ -223,6 +253,7 @@ static void hook_eval_frame(struct vz_interp *in)
 		set_eval_frame(in->is, evaluator());
 		in->sees_births = 1;
 	}
+	count_births |= !in->sees_births;
 }
 
 static void unhook_eval_frame(struct vz_interp *in)
@@ -230,6 +261,7 @@ static void unhook_eval_frame(struct vz_interp *in)
 	if (get_eval_frame(in->is) == evaluator())
 		set_eval_frame(in->is, (void *)vz_default_eval);
 	in->sees_births = 0;
+	count_births = 1;
 }
 
 /* How many pages of stack lie below SP, at most PROBE_PAGES, without touching what may not be there. */
@@ -298,13 +330,13 @@ void vz_profile_check(uint8_t *ts, uint64_t sp)
 		vz_agent_in_child();
 		return;
 	}
-	if (profile_function(ts) != (void *)on_event) {
+	if (!is_ours(profile_function(ts))) {
 		if (!interp_of(ts))
 			vz_interps_refresh();
 		if (adopt(ts, 0) > 0)
 			vz_control->threads_adopted++;
 	}
-	if (profile_function(ts) != (void *)on_event)
+	if (!is_ours(profile_function(ts)))
 		return;
 	trace_this_stack(ts);
 	object = vz_load_ptr(ts, vz_boot.off.ts_c_profileobj);
@@ -419,10 +451,10 @@ static unsigned remove_hooks(void)
 			set_eval_frame(is, (void *)vz_default_eval);
 		ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(is);
 		for (; ts; ts = VZ_PY(PyThreadState_Next, uint8_t *, void *)(ts)) {
-			if (profile_function(ts) == (void *)on_event &&
+			if (is_ours(profile_function(ts)) &&
 			    set_profile(ts, NULL, NULL) < 0)
 				set_by_hand(ts, NULL, NULL); /* vetoed: we still must leave */
-			left += profile_function(ts) == (void *)on_event;
+			left += is_ours(profile_function(ts));
 		}
 		left += get_eval_frame(is) == evaluator();
 	}
@@ -435,7 +467,7 @@ static uint32_t install(void)
 	vz_profile_offset = vz_boot.off.ts_c_profilefunc;
 	vz_profile_object_offset = vz_boot.off.ts_c_profileobj;
 	vz_cframe_offset = vz_boot.off.ts_cframe;
-	vz_profile_function = (uint64_t)on_event;
+	vz_profile_function = (uint64_t)(vz_boot.py_minor >= 11 ? on_event_11 : on_event_10);
 	vz_default_eval = vz_boot.py[VZ_SYM__PyEval_EvalFrameDefault];
 	vz_interps_refresh();
 	if (foreign_profiler())

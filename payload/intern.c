@@ -9,7 +9,11 @@ struct vz_intern_cache vz_intern_cache[VZ_CACHE_SLOTS];
 /* Open addressing; a dead key keeps its place in the probe sequence. */
 enum { FIRST_SLOTS = 4096, DEAD = 1 };
 
-static struct vz_intern_cache *table;
+struct entry {
+	uint64_t key, id;
+};
+
+static struct entry *table;
 static uint64_t nslots, nfilled;
 static uint32_t next_id = 1;
 
@@ -36,7 +40,7 @@ void vz_intern_fini(void)
 	table = NULL;
 }
 
-static struct vz_intern_cache *find(uint64_t key)
+static struct entry *find(uint64_t key)
 {
 	uint64_t i = place(key, nslots);
 
@@ -47,7 +51,7 @@ static struct vz_intern_cache *find(uint64_t key)
 
 static int grow(void)
 {
-	struct vz_intern_cache *old = table;
+	struct entry *old = table;
 	uint64_t n = nslots;
 
 	table = vz_map_anonymous(2 * n * sizeof(*table));
@@ -69,12 +73,12 @@ static int grow(void)
 
 static void cache(uint64_t key, uint32_t id)
 {
-	*vz_intern_slot(key) = (struct vz_intern_cache){ key, id };
+	*vz_intern_slot(key) = (struct vz_intern_cache){ key, (uint64_t)id << VZ_EV_KIND_BITS };
 }
 
 static uint32_t intern(uint64_t key, void *object, int (*define)(uint32_t, void *))
 {
-	struct vz_intern_cache *e;
+	struct entry *e;
 
 	if (!vz_private->alive) /* a child: the table is ours, the dictionary is not */
 		return 0;
@@ -87,7 +91,7 @@ static uint32_t intern(uint64_t key, void *object, int (*define)(uint32_t, void 
 			return 0; /* not cached: tried again next time */
 		}
 		e = find(key);
-		*e = (struct vz_intern_cache){ key, next_id++ };
+		*e = (struct entry){ key, next_id++ };
 		nfilled++;
 		vz_control->functions = next_id - 1;
 	}
@@ -105,9 +109,20 @@ uint32_t vz_intern_c_slow(uint64_t method_def, void *callable)
 	return intern(method_def, callable, vz_name_c);
 }
 
+void vz_record_code_slow(struct vz_thread *t, unsigned kind, void *code)
+{
+	vz_put_slow(t, kind, vz_intern_code(code));
+}
+
+void vz_record_c_slow(struct vz_thread *t, unsigned kind, uint64_t method_def, void *callable)
+{
+	vz_put_slow(t, kind, vz_intern_c(method_def, callable));
+}
+
 static void forget(uint64_t key)
 {
-	struct vz_intern_cache *c = vz_intern_slot(key), *e = find(key);
+	struct vz_intern_cache *c = vz_intern_slot(key);
+	struct entry *e = find(key);
 
 	if (c->key == key)
 		c->key = 0;

@@ -17,7 +17,7 @@ enum { VZ_CACHE_SLOTS = 4096 };
 
 struct vz_intern_cache {
 	uint64_t key;
-	uint64_t id;
+	uint64_t low; /* the id where events have it: shifted by VZ_EV_KIND_BITS */
 };
 
 extern struct vz_intern_cache vz_intern_cache[VZ_CACHE_SLOTS];
@@ -45,7 +45,7 @@ static inline uint32_t vz_intern_code(void *code)
 	struct vz_intern_cache *c = vz_intern_slot((uint64_t)code);
 
 	if (VZ_LIKELY(c->key == (uint64_t)code))
-		return (uint32_t)c->id;
+		return (uint32_t)(c->low >> VZ_EV_KIND_BITS);
 	return vz_intern_code_slow(code);
 }
 
@@ -55,8 +55,27 @@ static inline uint32_t vz_intern_c(uint64_t method_def, void *callable)
 	struct vz_intern_cache *c = vz_intern_slot(method_def);
 
 	if (VZ_LIKELY(c->key == method_def))
-		return (uint32_t)c->id;
+		return (uint32_t)(c->low >> VZ_EV_KIND_BITS);
 	return vz_intern_c_slow(method_def, callable);
+}
+
+/*
+ * Record an event of a function.  Each is a few loads, two comparisons and two
+ * stores; whatever is not on that path is one jump away, so that the callers need
+ * no stack.
+ */
+void vz_record_code_slow(struct vz_thread *t, unsigned kind, void *code);
+void vz_record_c_slow(struct vz_thread *t, unsigned kind, uint64_t method_def, void *callable);
+
+static inline int vz_record_fast(struct vz_thread *t, unsigned kind, uint64_t key)
+{
+	struct vz_intern_cache *c = vz_intern_slot(key);
+
+	if (VZ_UNLIKELY(c->key != key) || VZ_UNLIKELY(!vz_ring_ready(t)) ||
+	    VZ_UNLIKELY(vz_boot.clock != VZ_CLOCK_TSC))
+		return 0;
+	vz_put_tsc(t, c->low | kind);
+	return 1;
 }
 
 #endif /* VZ_PAYLOAD_INTERN_H */

@@ -226,7 +226,13 @@ static void set_limit(struct vz_thread *t)
 		t->limit = t->used + FIRST_PROBE_WORDS;
 }
 
-int64_t vz_ring_slow(struct vz_thread *t, unsigned kind)
+static int64_t switch_stack(struct vz_thread *t, unsigned kind);
+
+/*
+ * Make room for one word of an event of KIND.  Returns its index in t->chunk, or
+ * -1: dropped (counted), or we are a child.
+ */
+static int64_t make_room(struct vz_thread *t, unsigned kind)
 {
 	if (!vz_private->alive) {
 		vz_agent_in_child();
@@ -247,7 +253,7 @@ int64_t vz_ring_slow(struct vz_thread *t, unsigned kind)
 		return drop(t);
 	set_limit(t);
 	if (*t->watch != t->watched)
-		return vz_ring_switch(t, kind);
+		return switch_stack(t, kind);
 	return t->used;
 }
 
@@ -264,7 +270,8 @@ static unsigned first_seen(const struct vz_thread *t, uint64_t key)
 	return 1;
 }
 
-int64_t vz_ring_switch(struct vz_thread *t, unsigned kind)
+/* The Python stack under this thread changed; same result. */
+static int64_t switch_stack(struct vz_thread *t, unsigned kind)
 {
 	uint64_t key = vz_stack_key(t->ts);
 
@@ -272,7 +279,7 @@ int64_t vz_ring_switch(struct vz_thread *t, unsigned kind)
 	if (!t->stack_key)
 		t->stack_key = key;
 	if (key == t->stack_key || !key)
-		return vz_ring_room(t, kind);
+		return t->used < t->limit ? (int64_t)t->used : make_room(t, kind);
 	if (!t->switched && !put_pair(t, VZ_EV_SWITCH, VZ_SWITCH_FROM, t->stack_key))
 		return drop(t);
 	t->switched = 1;
@@ -285,6 +292,20 @@ int64_t vz_ring_switch(struct vz_thread *t, unsigned kind)
 		return drop(t);
 	set_limit(t);
 	return t->used;
+}
+
+void vz_put_slow(struct vz_thread *t, unsigned kind, uint32_t id)
+{
+	int64_t at = t->used;
+
+	if (t->used >= t->limit)
+		at = make_room(t, kind);
+	else if (*t->watch != t->watched)
+		at = switch_stack(t, kind);
+	if (at < 0)
+		return;
+	t->chunk->words[at] = vz_event(kind, id);
+	vz_publish(t, (uint32_t)at + 1);
 }
 
 struct vz_def *vz_dict_reserve(uint32_t words)

@@ -22,6 +22,9 @@
 
 extern struct vz_boot vz_boot;
 
+/* From here on: nothing is reached through a table. */
+#pragma GCC visibility push(hidden)
+
 struct vz_interp;
 
 struct vz_thread {
@@ -67,14 +70,6 @@ struct vz_thread *vz_thread_open(uint8_t *ts, uint64_t self, uint32_t tid, unsig
 void vz_thread_close(struct vz_thread *t);
 
 /**
- * Make room for one word of an event of KIND.  Returns the index of the word
- * in t->chunk, or -1: dropped (counted), or we are a child.
- */
-int64_t vz_ring_slow(struct vz_thread *t, unsigned kind);
-/** The Python stack under this thread changed; same result. */
-int64_t vz_ring_switch(struct vz_thread *t, unsigned kind);
-
-/**
  * Append the frames of TS, bottom first, behind a STACK record.  SKIP: leave out
  * so many from the top.  Returns how many there are.
  */
@@ -103,26 +98,25 @@ static inline void vz_publish(struct vz_thread *t, uint32_t used)
 	__atomic_store_n(&t->chunk->head, used, __ATOMIC_RELEASE);
 }
 
-/* Room for one word, on the common path two comparisons; the limit comes first (see fork above). */
-static inline int64_t vz_ring_room(struct vz_thread *t, unsigned kind)
+/*
+ * Is there room for one word on the common path?  The limit comes first: where
+ * it is 0, as in a forked child, the rest is not there.
+ */
+static inline int vz_ring_ready(const struct vz_thread *t)
 {
-	if (VZ_UNLIKELY(t->used >= t->limit))
-		return vz_ring_slow(t, kind);
-	if (VZ_UNLIKELY(*t->watch != t->watched))
-		return vz_ring_switch(t, kind);
-	return t->used;
+	return VZ_LIKELY(t->used < t->limit) && VZ_LIKELY(*t->watch == t->watched);
 }
 
-/* Record one event; false if it was dropped. */
-static inline int vz_put(struct vz_thread *t, unsigned kind, uint32_t id)
+/* Put a word with a time-stamp; only if vz_ring_ready() and the clock is the TSC.  LOW: id and kind in place. */
+static inline void vz_put_tsc(struct vz_thread *t, uint64_t low)
 {
-	int64_t at = vz_ring_room(t, kind);
+	uint32_t at = t->used;
 
-	if (VZ_UNLIKELY(at < 0))
-		return 0;
-	t->chunk->words[at] = vz_event(kind, id);
-	vz_publish(t, (uint32_t)at + 1);
-	return 1;
+	t->chunk->words[at] = vz_tsc() << VZ_EV_TICK_SHIFT | low;
+	vz_publish(t, at + 1);
 }
+
+/** Record one event on the slow path: new chunk, switch of stacks, loss, child. */
+void vz_put_slow(struct vz_thread *t, unsigned kind, uint32_t id);
 
 #endif /* VZ_PAYLOAD_RING_H */
