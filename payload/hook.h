@@ -19,7 +19,8 @@ struct vz_interp {
 	uint8_t own_gil; /* 3.12+: runs beside us, so it is not recorded */
 	uint8_t tool;    /* sys.monitoring id */
 	uint8_t sees_births; /* the frame evaluator finds new threads by itself */
-	uint8_t pad[4];
+	uint8_t no_evaluator; /* it came near the end of a C stack once */
+	uint8_t pad[3];
 };
 
 extern struct vz_interp vz_interps[VZ_MAX_INTERPS];

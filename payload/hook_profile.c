@@ -5,13 +5,15 @@
  * New threads: every frame that C code starts begins in interp->eval_frame, so
  * an evaluator that installs the profile function on a thread that lacks it and
  * then jumps (not calls) to the default one sees them all and leaves nothing on
- * the C stack.  Up to 3.10 that changes nothing else.  In 3.11 it switches off
- * inlined calls, so that Python recursion eats C stack that the program
- * did not plan for: there the evaluator knows how far each thread may go, and
- * takes itself out before that.  From then on, each hooked thread compares the
- * interpreter's count of thread states after every event, and so adopts a thread
- * that threading or _thread started before it runs; the agent looks as well, for
- * threads that C code brings, and counts those that came and went.
+ * the C stack.  Up to 3.10 that changes nothing else.
+ *
+ * In 3.11 an evaluator costs: it switches off inlined calls, so that Python
+ * recursion eats C stack that the program did not plan for.  There each hooked
+ * thread compares the interpreter's count of thread states after every event, and
+ * so adopts a thread that threading or _thread started before it runs.  The agent
+ * looks as well; when it finds that C code brings threads (those that came and went
+ * are counted), or where there are greenlets, the evaluator goes in after all.  It
+ * knows how far each thread may go, and takes itself out before that.
  */
 #include "payload/agent.h"
 #include "payload/hook.h"
@@ -66,11 +68,16 @@ static void on_object_dealloc(void *self)
 /* Set while some interpreter's births are not seen by an evaluator. */
 static uint32_t count_births;
 
+static inline int births_moved(const struct vz_thread *t)
+{
+	return __atomic_load_n(t->interp->births, __ATOMIC_RELAXED) != t->interp->seen;
+}
+
 /* Where no evaluator tells of new threads: look after each event. */
 __attribute__((noinline)) static int check_births(struct vz_thread *t)
 {
-	if (t->limit && !t->interp->sees_births && !scanning &&
-	    __atomic_load_n(t->interp->births, __ATOMIC_RELAXED) != t->interp->seen)
+	/* The limit first: in a child the rest is not there. */
+	if (t->limit && births_moved(t) && !t->interp->sees_births && !scanning)
 		scan();
 	return 0;
 }
@@ -90,7 +97,7 @@ __attribute__((noinline)) static int record_c_slow(struct vz_thread *t, unsigned
 
 static inline int done(struct vz_thread *t)
 {
-	return VZ_LIKELY(!count_births) ? 0 : check_births(t);
+	return VZ_LIKELY(!count_births) || VZ_LIKELY(!births_moved(t)) ? 0 : check_births(t);
 }
 
 /* Without C calls their events must still notice that we are a child. */
@@ -245,15 +252,24 @@ static void *evaluator(void)
 				       : (void *)vz_eval_frame_310;
 }
 
+static uint32_t evaluator_wanted; /* 3.11 only, see above */
+
+static void set_count_births(void)
+{
+	count_births = 0;
+	for (int i = 0; i < VZ_MAX_INTERPS; i++)
+		count_births |= vz_interps[i].is && vz_interps[i].hooked && !vz_interps[i].sees_births;
+}
+
 /* Another evaluator (a debugger, a compiler) stays; then new threads are found by counting. */
 static void hook_eval_frame(struct vz_interp *in)
 {
-	if (vz_boot.adopt == VZ_ADOPT_EVAL_FRAME &&
+	if ((vz_boot.py_minor < 11 || evaluator_wanted) && !in->no_evaluator &&
 	    get_eval_frame(in->is) == (void *)vz_default_eval) {
 		set_eval_frame(in->is, evaluator());
 		in->sees_births = 1;
 	}
-	count_births |= !in->sees_births;
+	set_count_births();
 }
 
 static void unhook_eval_frame(struct vz_interp *in)
@@ -261,7 +277,8 @@ static void unhook_eval_frame(struct vz_interp *in)
 	if (get_eval_frame(in->is) == evaluator())
 		set_eval_frame(in->is, (void *)vz_default_eval);
 	in->sees_births = 0;
-	count_births = 1;
+	in->no_evaluator = 1;
+	set_count_births();
 }
 
 /* How many pages of stack lie below SP, at most PROBE_PAGES, without touching what may not be there. */
@@ -418,11 +435,35 @@ static void scan(void)
 	scanning = 0;
 }
 
+static void want_evaluator(void)
+{
+	evaluator_wanted = 1;
+	for (int i = 0; i < VZ_MAX_INTERPS; i++)
+		if (vz_interps[i].is && vz_interps[i].hooked)
+			hook_eval_frame(&vz_interps[i]);
+}
+
 static void agent_scan(void)
 {
+	uint32_t before = vz_control->threads_late + vz_control->threads_missed;
+
 	late_scan = 1;
 	scan();
 	late_scan = 0;
+	if (vz_control->threads_late + vz_control->threads_missed != before && !evaluator_wanted)
+		want_evaluator();
+}
+
+/* Greenlets that were suspended before us come back with tracing off; only the evaluator sees them. */
+static int greenlets_loaded(void)
+{
+	void *modules = VZ_PY(PySys_GetObject, void *, const char *)("modules");
+	int loaded = modules && VZ_PY(PyDict_GetItemString, void *, void *, const char *)(
+					modules, "greenlet") != NULL;
+
+	if (VZ_PY(PyErr_Occurred, void *, void)())
+		VZ_PY(PyErr_Clear, void, void)();
+	return loaded;
 }
 
 static int foreign_profiler(void)
@@ -469,6 +510,7 @@ static uint32_t install(void)
 	vz_cframe_offset = vz_boot.off.ts_cframe;
 	vz_profile_function = (uint64_t)(vz_boot.py_minor >= 11 ? on_event_11 : on_event_10);
 	vz_default_eval = vz_boot.py[VZ_SYM__PyEval_EvalFrameDefault];
+	evaluator_wanted = (uint32_t)greenlets_loaded();
 	vz_interps_refresh();
 	if (foreign_profiler())
 		return vz_fail(VZ_AGENT_PROFILER, "a profile function was installed meanwhile");
