@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "attach/session.h"
+#include "attach/session_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,64 +7,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "attach/link.h"
 #include "attach/preflight.h"
 #include "attach/util.h"
 
 enum {
 	BUSY_POLL_MS = 2,
 	IDLE_POLL_MS = 10,
-	MS = 1000 * 1000,
-	LEAVE_TIMEOUT_S = 20,
 	READY_TIMEOUT_S = 5,
 	LEFTOVER_TIMEOUT_MS = 3000,
 	PROGRESS_MS = 1000,
 };
-#define SEC UINT64_C(1000000000)
 
-struct session {
-	struct vz_opts *opts;
-	const volatile sig_atomic_t *stop;
-	struct vz_report *report;
-	struct vz_err *err;
-	uint64_t begin_ns;
-	struct vz_clock_pair first_pair;
-	bool clock_is_ns;
-
-	struct vz_target target;
-	struct vz_maps maps;
-	struct vz_objects objects;
-	struct vz_python python;
-	struct vz_image image;
-	struct vz_snapshot *before;
-	struct vz_injection injection;
-	struct vz_link link;
-	struct vz_clock_map clock;
-	struct vz_tracefile *tf;
-	struct vz_drain *drain;
-	int out_fd;
-	char part[4096 + 8]; /* name until the trace is complete */
-	uint64_t record_ns;  /* when the hooks were in */
-	uint64_t next_pair_ns, next_check_ns, next_progress_ns;
-	bool injected, opened;
-};
-
-static uint64_t now_ns(void)
+uint64_t vz_session_now(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
+	return (uint64_t)ts.tv_sec * VZ_SEC + (uint64_t)ts.tv_nsec;
 }
 
-static void sleep_ms(long ms)
+void vz_session_sleep_ms(long ms)
 {
-	struct timespec ts = { ms / 1000, ms % 1000 * MS };
+	struct timespec ts = { ms / 1000, ms % 1000 * VZ_MS };
 
 	nanosleep(&ts, NULL);
 }
@@ -74,7 +41,7 @@ static uint64_t cpu_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * SEC + (uint64_t)ts.tv_nsec;
+	return (uint64_t)ts.tv_sec * VZ_SEC + (uint64_t)ts.tv_nsec;
 }
 
 /* ---- steps: each returns 0 or a negative errno with err set ------------- */
@@ -95,17 +62,17 @@ static bool agent_present(const struct vz_maps *maps)
 /* The agent of a tool that died leaves by itself: give it the time that it needs. */
 static int wait_for_leftover(struct session *s)
 {
-	uint64_t deadline = now_ns() + (uint64_t)LEFTOVER_TIMEOUT_MS * MS;
+	uint64_t deadline = vz_session_now() + (uint64_t)LEFTOVER_TIMEOUT_MS * VZ_MS;
 
 	for (;;) {
 		int rc = vz_maps_read(s->target.pid, &s->maps, s->err);
 
 		if (rc < 0 || !agent_present(&s->maps))
 			return rc;
-		if (now_ns() >= deadline)
+		if (vz_session_now() >= deadline)
 			break;
 		vz_maps_fini(&s->maps);
-		sleep_ms(20);
+		vz_session_sleep_ms(20);
 	}
 	vz_err_set(s->err, VZ_EXIT_BUSY, EBUSY, "cannot attach to %d (%s)", (int)s->target.pid,
 		   s->target.comm);
@@ -136,7 +103,7 @@ static int step_examine(struct session *s)
 	return 0;
 }
 
-static int fail_output(struct session *s, const char *what, int error)
+int vz_session_fail_output(struct session *s, const char *what, int error)
 {
 	vz_err_set(s->err, error == EEXIST ? VZ_EXIT_USAGE : VZ_EXIT_UNEXPECTED, error, "%s %s", what,
 		   s->opts->output);
@@ -154,10 +121,10 @@ static int step_output(struct session *s)
 		return rc;
 	snprintf(s->report->output, sizeof(s->report->output), "%s", s->opts->output);
 	if (!s->opts->force && access(s->opts->output, F_OK) == 0)
-		return fail_output(s, "will not overwrite", EEXIST);
+		return vz_session_fail_output(s, "will not overwrite", EEXIST);
 	snprintf(s->part, sizeof(s->part), "%s.part", s->opts->output);
 	s->out_fd = open(s->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return s->out_fd < 0 ? fail_output(s, "cannot write", errno) : 0;
+	return s->out_fd < 0 ? vz_session_fail_output(s, "cannot write", errno) : 0;
 }
 
 static int step_inject(struct session *s)
@@ -192,7 +159,7 @@ static int step_inject(struct session *s)
 	s->report->long_wait = s->injection.long_wait;
 	s->report->pause_us =
 		(double)(s->injection.resume_ns - s->injection.interrupt_ns) / 1000.0;
-	rc = vz_link_open(&s->link, READY_TIMEOUT_S * SEC, s->err);
+	rc = vz_link_open(&s->link, READY_TIMEOUT_S * VZ_SEC, s->err);
 	s->opened = rc == 0;
 	return rc;
 }
@@ -201,7 +168,7 @@ static int explain_gil(struct session *s)
 {
 	struct vz_gil gil;
 
-	vz_gil_watch(&s->target, &s->python, 50 * MS, &gil);
+	vz_gil_watch(&s->target, &s->python, 50 * VZ_MS, &gil);
 	vz_err_set(s->err, VZ_EXIT_UNSAFE, ETIMEDOUT, "%d (%s) did not release the GIL in time",
 		   (int)s->target.pid, s->target.comm);
 	if (gil.known && gil.holder_tid)
@@ -217,7 +184,7 @@ static int explain_gil(struct session *s)
 /* Wait until the agent has the GIL and the hooks are in. */
 static int step_hook(struct session *s)
 {
-	uint64_t deadline = now_ns() + s->opts->gil_timeout_ns, said = now_ns() + SEC;
+	uint64_t deadline = vz_session_now() + s->opts->gil_timeout_ns, said = vz_session_now() + VZ_SEC;
 
 	for (;;) {
 		enum vz_state state = vz_link_state(&s->link);
@@ -233,7 +200,7 @@ static int step_hook(struct session *s)
 				   (int)s->target.pid, s->target.comm);
 			return -ESRCH;
 		}
-		if (now_ns() >= deadline)
+		if (vz_session_now() >= deadline)
 			return explain_gil(s);
 		if (*s->stop) {
 			vz_err_set(s->err, VZ_EXIT_UNSAFE, EINTR, "stopped before the recording began");
@@ -241,15 +208,15 @@ static int step_hook(struct session *s)
 				   s->target.comm);
 			return -EINTR;
 		}
-		if (!s->opts->quiet && now_ns() >= said) {
+		if (!s->opts->quiet && vz_session_now() >= said) {
 			fprintf(stderr, "vizattach: waiting for the GIL of %d ...\n", (int)s->target.pid);
-			said = now_ns() + 2 * SEC;
+			said = vz_session_now() + 2 * VZ_SEC;
 		}
 		vz_link_renew(&s->link);
 		nanosleep(&(struct timespec){ 0, 200 * 1000 }, NULL);
 	}
 	s->report->recorded = true;
-	s->record_ns = now_ns();
+	s->record_ns = vz_session_now();
 	s->report->attach_ms = (double)(s->record_ns - s->begin_ns) / 1e6;
 	return 0;
 }
@@ -296,13 +263,13 @@ static int step_file(struct session *s)
 {
 	struct timespec wall;
 	struct vz_clock_pair second = vz_clock_pair_now(s->clock_is_ns);
-	uint64_t now = now_ns(), start = s->injection.resume_ns; /* no event is older */
+	uint64_t now = vz_session_now(), start = s->injection.resume_ns; /* no event is older */
 	int rc;
 
 	clock_gettime(CLOCK_REALTIME, &wall);
 	vz_clock_init(&s->clock, s->clock_is_ns, s->first_pair, second);
 	rc = vz_tracefile_new(s->out_fd, s->target.pid, start,
-			      (uint64_t)wall.tv_sec * SEC + (uint64_t)wall.tv_nsec - (now - start),
+			      (uint64_t)wall.tv_sec * VZ_SEC + (uint64_t)wall.tv_nsec - (now - start),
 			      &s->tf, s->err);
 	if (rc < 0)
 		return rc;
@@ -323,7 +290,7 @@ static void progress(struct session *s, uint64_t now)
 
 	if (s->opts->quiet || now < s->next_progress_ns)
 		return;
-	s->next_progress_ns = now + (uint64_t)PROGRESS_MS * (tty ? 1 : 5) * MS;
+	s->next_progress_ns = now + (uint64_t)PROGRESS_MS * (tty ? 1 : 5) * VZ_MS;
 	vz_drain_totals(s->drain, &t);
 	fprintf(stderr, "%svizattach: %.0f s, %llu events (%.0f/s), %u threads, %llu lost%s",
 		tty ? "\r\033[K" : "", elapsed, (unsigned long long)t.events,
@@ -335,15 +302,15 @@ static void progress(struct session *s, uint64_t now)
 static bool upkeep(struct session *s, uint64_t now)
 {
 	if (now >= s->next_pair_ns) {
-		vz_clock_update(&s->clock, vz_clock_pair_now(s->clock_is_ns), 200 * MS);
-		s->next_pair_ns = now + 200 * MS;
-		vz_tracefile_flush(s->tf, now, SEC);
+		vz_clock_update(&s->clock, vz_clock_pair_now(s->clock_is_ns), 200 * VZ_MS);
+		s->next_pair_ns = now + 200 * VZ_MS;
+		vz_tracefile_flush(s->tf, now, VZ_SEC);
 		vz_link_renew(&s->link);
 	}
 	progress(s, now);
 	if (now < s->next_check_ns)
 		return true;
-	s->next_check_ns = now + 100 * MS;
+	s->next_check_ns = now + 100 * VZ_MS;
 	return vz_link_alive(&s->link);
 }
 
@@ -357,7 +324,7 @@ static bool target_exited(struct session *s, int timeout_ms)
 /* One round; true while it should go on. */
 static bool record_once(struct session *s, uint64_t end, enum vz_end *why)
 {
-	uint64_t words = vz_drain_poll(s->drain), now = now_ns();
+	uint64_t words = vz_drain_poll(s->drain), now = vz_session_now();
 	enum vz_state state = vz_link_state(&s->link);
 	/* The first Ctrl-C ends the recording. */
 	if (*s->stop)
@@ -384,68 +351,13 @@ static void record(struct session *s)
 		fprintf(stderr, "vizattach: recording %d (%s, python %s), %s\n", (int)s->target.pid,
 			s->target.comm, s->report->python,
 			end ? "for the time given" : "until Ctrl-C");
-	s->next_progress_ns = now_ns() + (uint64_t)PROGRESS_MS * MS;
+	s->next_progress_ns = vz_session_now() + (uint64_t)PROGRESS_MS * VZ_MS;
 	while (record_once(s, end, &s->report->end))
 		;
-	s->report->duration_ns = now_ns() - s->record_ns;
+	s->report->duration_ns = vz_session_now() - s->record_ns;
 	if (!s->opts->quiet && isatty(STDERR_FILENO))
 		fprintf(stderr, "\r\033[K");
 	s->report->cpu_ns = cpu_ns() - cpu;
-}
-
-/* ---- the way out ------------------------------------------------------- */
-
-/* Tell the agent to leave and take what it still has to say. */
-static bool agent_leaves(struct session *s)
-{
-	/* Without the GIL it may wait for ever: it leaves when it gets its turn. */
-	uint64_t deadline = now_ns() + (s->report->recorded ? LEAVE_TIMEOUT_S : 1) * SEC;
-
-	vz_link_stop(&s->link);
-	for (;;) {
-		/* Before the state: an agent that is gone has said so before. */
-		bool there = vz_target_alive(&s->target) && vz_link_alive(&s->link);
-		enum vz_state state = vz_link_state(&s->link);
-
-		if (s->drain)
-			vz_drain_poll(s->drain);
-		if (state == VZ_STATE_GONE || (state == VZ_STATE_FAILED && !s->link.control->left_hooks))
-			return true;
-		if (state == VZ_STATE_FAILED || now_ns() >= deadline || !there)
-			return false;
-		vz_link_renew(&s->link);
-		sleep_ms(1);
-	}
-}
-
-/* The agent's thread, its code and its memory go by themselves: see it happen. */
-static bool memory_gone(struct session *s, uint64_t timeout_ns)
-{
-	uint64_t deadline = now_ns() + timeout_ns;
-
-	while (vz_link_alive(&s->link)) {
-		if (now_ns() >= deadline)
-			return false;
-		sleep_ms(1);
-	}
-	return true;
-}
-
-static void copy_control(struct session *s)
-{
-	const struct vz_control *c = s->link.control;
-	struct vz_report *r = s->report;
-
-	r->threads_at_attach = c->threads_at_attach;
-	r->threads_adopted = c->threads_adopted;
-	r->threads_late = c->threads_late;
-	r->threads_refused = c->threads_refused;
-	r->threads_missed = c->threads_missed;
-	r->interps_hooked = c->interps_hooked;
-	r->interps_skipped = c->interps_skipped;
-	r->gil_wait_us = (double)c->gil_wait_ns / 1000.0;
-	r->install_us = (double)c->install_ns / 1000.0;
-	r->remove_us = (double)c->remove_ns / 1000.0;
 }
 
 static double home_us(struct session *s)
@@ -459,145 +371,6 @@ static double home_us(struct session *s)
 	if (boot.home_ticks > s->injection.detach_tsc)
 		after = (double)(boot.home_ticks - s->injection.detach_tsc) * s->clock.rate / 1000.0;
 	return s->report->pause_us + after;
-}
-
-static void compare(struct session *s, bool gone)
-{
-	struct vz_range ranges[2];
-	struct vz_snapshot *after = NULL;
-	struct vz_err ignored;
-	size_t nranges = 0;
-	uint64_t magic = 0;
-	bool ours = false;
-
-	/* The program may have got the same addresses since: ours is what still carries our mark. */
-	if (!gone)
-		ranges[nranges++] = (struct vz_range){
-			s->injection.image_base, s->injection.image_base + s->image.image_bytes
-		};
-	if (s->link.boot.private_raddr &&
-	    vz_target_read(&s->target, s->link.boot.private_raddr, &magic, sizeof(magic)) == 0 &&
-	    magic == VZ_WIRE_MAGIC)
-		ranges[nranges++] = (struct vz_range){
-			s->link.boot.private_raddr,
-			s->link.boot.private_raddr + s->link.boot.private_bytes
-		};
-
-	if (!s->before || vz_snapshot_take(&s->target, &after, &ignored) < 0)
-		return;
-	vz_snapshot_compare(s->before, after, ranges, nranges, (pid_t)s->link.boot.agent_tid,
-			    &s->report->residue);
-	for (int i = 0; i < VZ_NRESIDUE; i++)
-		ours = ours || s->report->residue.ours[i];
-	s->report->compared = true;
-	s->report->restored = gone && !ours;
-	vz_snapshot_free(after);
-}
-
-static void undo_inject(struct session *s)
-{
-	bool left = !s->opened || agent_leaves(s);
-	bool alive = vz_target_alive(&s->target);
-
-	if (s->opened)
-		copy_control(s);
-	if (alive && left)
-		compare(s, memory_gone(s, s->opened ? 5 * SEC : 20 * SEC));
-	if (s->report->recorded && !vz_link_alive(&s->link) && alive &&
-	    s->report->end == VZ_END_TARGET)
-		s->report->exec = true;
-}
-
-static enum vz_exit finish_file(struct session *s)
-{
-	char counters[512];
-	uint64_t now = now_ns();
-	int rc;
-
-	vz_drain_finish(s->drain, now);
-	vz_drain_totals(s->drain, &s->report->totals);
-	snprintf(counters, sizeof(counters),
-		 "events=%llu\nlost=%llu\norphan_exits=%llu\nunseen_exits=%llu\nopen_frames=%llu\n"
-		 "damaged=%llu\nthreads_late=%u\nthreads_missed=%u\nthreads_refused=%u\n"
-		 "interps_skipped=%u\n",
-		 (unsigned long long)s->report->totals.events,
-		 (unsigned long long)s->report->totals.lost,
-		 (unsigned long long)s->report->totals.orphan_exits,
-		 (unsigned long long)s->report->totals.unseen_exits,
-		 (unsigned long long)s->report->totals.open_frames,
-		 (unsigned long long)s->report->totals.damaged, s->report->threads_late,
-		 s->report->threads_missed, s->report->threads_refused, s->report->interps_skipped);
-	rc = vz_tracefile_finish(s->tf, now, counters, s->err);
-	vz_tracefile_totals(s->tf, &s->report->file);
-	if (rc == 0 && rename(s->part, s->opts->output) < 0)
-		rc = -errno;
-	if (rc == 0)
-		return VZ_EXIT_OK;
-	fail_output(s, "could not finish", -rc);
-	s->err->hint[0] = '\0';
-	vz_err_try(s->err, "free some space; what was written so far is in %s, and vizview reads it",
-		   s->part);
-	return VZ_EXIT_UNEXPECTED;
-}
-
-static enum vz_exit judge(struct session *s)
-{
-	struct vz_report *r = s->report;
-
-	if (r->end == VZ_END_TARGET) {
-		vz_err_set(s->err, VZ_EXIT_TARGET_ENDED, 1, r->exec ? "%d (%s) replaced itself by another program"
-								   : "%d (%s) ended while it was recorded",
-			   (int)s->target.pid, s->target.comm);
-		vz_err_why(s->err, "the trace up to then is complete: %s", s->opts->output);
-		return VZ_EXIT_TARGET_ENDED;
-	}
-	if (r->end == VZ_END_AGENT && !r->restored) {
-		vz_link_explain(&s->link, s->err);
-		return VZ_EXIT_UNEXPECTED;
-	}
-	if (r->compared && !r->restored) {
-		vz_err_set(s->err, VZ_EXIT_UNEXPECTED, 1, "something of ours is left in %d (%s)",
-			   (int)s->target.pid, s->target.comm);
-		vz_err_why(s->err, "%s", r->residue.text);
-		return VZ_EXIT_UNEXPECTED;
-	}
-	if (s->opts->strict && (r->totals.lost || r->totals.damaged)) {
-		vz_err_set(s->err, VZ_EXIT_LOST, 1, "%llu events were lost",
-			   (unsigned long long)r->totals.lost);
-		vz_err_why(s->err, "the buffers were full (--ring-size)");
-		return VZ_EXIT_LOST;
-	}
-	return VZ_EXIT_OK;
-}
-
-static enum vz_exit finish(struct session *s, int rc)
-{
-	enum vz_exit code = rc < 0 ? s->err->exit : VZ_EXIT_OK;
-
-	if (s->injected)
-		undo_inject(s);
-	if (s->drain && s->report->recorded) {
-		enum vz_exit file = finish_file(s);
-
-		if (code == VZ_EXIT_OK)
-			code = file;
-		if (code == VZ_EXIT_OK)
-			code = judge(s);
-	} else if (s->out_fd >= 0) {
-		unlink(s->part); /* nothing was recorded */
-	}
-	vz_drain_free(s->drain);
-	vz_tracefile_free(s->tf);
-	vz_link_close(&s->link);
-	vz_snapshot_free(s->before);
-	vz_image_fini(&s->image);
-	vz_objects_fini(&s->objects);
-	vz_maps_fini(&s->maps);
-	if (s->out_fd >= 0)
-		close(s->out_fd);
-	if (s->target.pid)
-		vz_target_close(&s->target);
-	return code;
 }
 
 enum vz_exit vz_session_run(struct vz_opts *opts, const struct vz_payload_bytes *payload,
@@ -615,7 +388,7 @@ enum vz_exit vz_session_run(struct vz_opts *opts, const struct vz_payload_bytes 
 		return VZ_EXIT_UNEXPECTED;
 	}
 	*s = (struct session){ .opts = opts, .stop = stop, .report = report, .err = err, .out_fd = -1 };
-	s->begin_ns = now_ns();
+	s->begin_ns = vz_session_now();
 	s->clock_is_ns = !vz_clock_tsc_usable();
 	s->first_pair = vz_clock_pair_now(s->clock_is_ns);
 	rc = vz_image_init(payload->elf, payload->len, &s->image, err);
@@ -635,7 +408,7 @@ enum vz_exit vz_session_run(struct vz_opts *opts, const struct vz_payload_bytes 
 		report->home_us = home_us(s);
 		record(s);
 	}
-	code = finish(s, rc);
+	code = vz_session_finish(s, rc);
 	free(s);
 	return code;
 }

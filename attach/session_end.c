@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include "attach/session_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LEAVE_TIMEOUT_S = 20 };
+
+/* Tell the agent to leave and take what it still has to say. */
+static bool agent_leaves(struct session *s)
+{
+	/* Without the GIL it may wait for ever: it leaves when it gets its turn. */
+	uint64_t deadline = vz_session_now() + (s->report->recorded ? LEAVE_TIMEOUT_S : 1) * VZ_SEC;
+
+	vz_link_stop(&s->link);
+	for (;;) {
+		/* Before the state: an agent that is gone has said so before. */
+		bool there = vz_target_alive(&s->target) && vz_link_alive(&s->link);
+		enum vz_state state = vz_link_state(&s->link);
+
+		if (s->drain)
+			vz_drain_poll(s->drain);
+		if (state == VZ_STATE_GONE || (state == VZ_STATE_FAILED && !s->link.control->left_hooks))
+			return true;
+		if (state == VZ_STATE_FAILED || vz_session_now() >= deadline || !there)
+			return false;
+		vz_link_renew(&s->link);
+		vz_session_sleep_ms(1);
+	}
+}
+
+/* The agent's thread, its code and its memory go by themselves: see it happen. */
+static bool memory_gone(struct session *s, uint64_t timeout_ns)
+{
+	uint64_t deadline = vz_session_now() + timeout_ns;
+
+	while (vz_link_alive(&s->link)) {
+		if (vz_session_now() >= deadline)
+			return false;
+		vz_session_sleep_ms(1);
+	}
+	return true;
+}
+
+static void copy_control(struct session *s)
+{
+	const struct vz_control *c = s->link.control;
+	struct vz_report *r = s->report;
+
+	r->threads_at_attach = c->threads_at_attach;
+	r->threads_adopted = c->threads_adopted;
+	r->threads_late = c->threads_late;
+	r->threads_refused = c->threads_refused;
+	r->threads_missed = c->threads_missed;
+	r->interps_hooked = c->interps_hooked;
+	r->interps_skipped = c->interps_skipped;
+	r->gil_wait_us = (double)c->gil_wait_ns / 1000.0;
+	r->install_us = (double)c->install_ns / 1000.0;
+	r->remove_us = (double)c->remove_ns / 1000.0;
+}
+
+static void compare(struct session *s, bool gone)
+{
+	struct vz_range ranges[2];
+	struct vz_snapshot *after = NULL;
+	struct vz_err ignored;
+	size_t nranges = 0;
+	uint64_t magic = 0;
+	bool ours = false;
+
+	/* The program may have got the same addresses since: ours is what still carries our mark. */
+	if (!gone)
+		ranges[nranges++] = (struct vz_range){
+			s->injection.image_base, s->injection.image_base + s->image.image_bytes
+		};
+	if (s->link.boot.private_raddr &&
+	    vz_target_read(&s->target, s->link.boot.private_raddr, &magic, sizeof(magic)) == 0 &&
+	    magic == VZ_WIRE_MAGIC)
+		ranges[nranges++] = (struct vz_range){
+			s->link.boot.private_raddr,
+			s->link.boot.private_raddr + s->link.boot.private_bytes
+		};
+
+	if (!s->before || vz_snapshot_take(&s->target, &after, &ignored) < 0)
+		return;
+	vz_snapshot_compare(s->before, after, ranges, nranges, (pid_t)s->link.boot.agent_tid,
+			    &s->report->residue);
+	for (int i = 0; i < VZ_NRESIDUE; i++)
+		ours = ours || s->report->residue.ours[i];
+	s->report->compared = true;
+	s->report->restored = gone && !ours;
+	vz_snapshot_free(after);
+}
+
+static void undo_inject(struct session *s)
+{
+	bool left = !s->opened || agent_leaves(s);
+	bool alive = vz_target_alive(&s->target);
+
+	if (s->opened)
+		copy_control(s);
+	if (alive && left)
+		compare(s, memory_gone(s, s->opened ? 5 * VZ_SEC : 20 * VZ_SEC));
+	if (s->report->recorded && !vz_link_alive(&s->link) && alive &&
+	    s->report->end == VZ_END_TARGET)
+		s->report->exec = true;
+}
+
+static enum vz_exit finish_file(struct session *s)
+{
+	char counters[512];
+	uint64_t now = vz_session_now();
+	int rc;
+
+	vz_drain_finish(s->drain, now);
+	vz_drain_totals(s->drain, &s->report->totals);
+	snprintf(counters, sizeof(counters),
+		 "events=%llu\nlost=%llu\norphan_exits=%llu\nunseen_exits=%llu\nopen_frames=%llu\n"
+		 "damaged=%llu\nthreads_late=%u\nthreads_missed=%u\nthreads_refused=%u\n"
+		 "interps_skipped=%u\n",
+		 (unsigned long long)s->report->totals.events,
+		 (unsigned long long)s->report->totals.lost,
+		 (unsigned long long)s->report->totals.orphan_exits,
+		 (unsigned long long)s->report->totals.unseen_exits,
+		 (unsigned long long)s->report->totals.open_frames,
+		 (unsigned long long)s->report->totals.damaged, s->report->threads_late,
+		 s->report->threads_missed, s->report->threads_refused, s->report->interps_skipped);
+	rc = vz_tracefile_finish(s->tf, now, counters, s->err);
+	vz_tracefile_totals(s->tf, &s->report->file);
+	if (rc == 0 && rename(s->part, s->opts->output) < 0)
+		rc = -errno;
+	if (rc == 0)
+		return VZ_EXIT_OK;
+	vz_session_fail_output(s, "could not finish", -rc);
+	s->err->hint[0] = '\0';
+	vz_err_try(s->err, "free some space; what was written so far is in %s, and vizview reads it",
+		   s->part);
+	return VZ_EXIT_UNEXPECTED;
+}
+
+static enum vz_exit judge(struct session *s)
+{
+	struct vz_report *r = s->report;
+
+	if (r->end == VZ_END_TARGET) {
+		vz_err_set(s->err, VZ_EXIT_TARGET_ENDED, 1, r->exec ? "%d (%s) replaced itself by another program"
+								   : "%d (%s) ended while it was recorded",
+			   (int)s->target.pid, s->target.comm);
+		vz_err_why(s->err, "the trace up to then is complete: %s", s->opts->output);
+		return VZ_EXIT_TARGET_ENDED;
+	}
+	if (r->end == VZ_END_AGENT && !r->restored) {
+		vz_link_explain(&s->link, s->err);
+		return VZ_EXIT_UNEXPECTED;
+	}
+	if (r->compared && !r->restored) {
+		vz_err_set(s->err, VZ_EXIT_UNEXPECTED, 1, "something of ours is left in %d (%s)",
+			   (int)s->target.pid, s->target.comm);
+		vz_err_why(s->err, "%s", r->residue.text);
+		return VZ_EXIT_UNEXPECTED;
+	}
+	if (s->opts->strict && (r->totals.lost || r->totals.damaged)) {
+		vz_err_set(s->err, VZ_EXIT_LOST, 1, "%llu events were lost",
+			   (unsigned long long)r->totals.lost);
+		vz_err_why(s->err, "the buffers were full (--ring-size)");
+		return VZ_EXIT_LOST;
+	}
+	return VZ_EXIT_OK;
+}
+
+enum vz_exit vz_session_finish(struct session *s, int rc)
+{
+	enum vz_exit code = rc < 0 ? s->err->exit : VZ_EXIT_OK;
+
+	if (s->injected)
+		undo_inject(s);
+	if (s->drain && s->report->recorded) {
+		enum vz_exit file = finish_file(s);
+
+		if (code == VZ_EXIT_OK)
+			code = file;
+		if (code == VZ_EXIT_OK)
+			code = judge(s);
+	} else if (s->out_fd >= 0) {
+		unlink(s->part); /* nothing was recorded */
+	}
+	vz_drain_free(s->drain);
+	vz_tracefile_free(s->tf);
+	vz_link_close(&s->link);
+	vz_snapshot_free(s->before);
+	vz_image_fini(&s->image);
+	vz_objects_fini(&s->objects);
+	vz_maps_fini(&s->maps);
+	if (s->out_fd >= 0)
+		close(s->out_fd);
+	if (s->target.pid)
+		vz_target_close(&s->target);
+	return code;
+}
+
