@@ -4,6 +4,7 @@
 #include "payload/atfork.h"
 #include "payload/hook.h"
 #include "payload/intern.h"
+#include "payload/leave.h"
 
 enum {
 	STACK_BYTES = 1 << 20, /* audit hooks may run Python code on it */
@@ -18,7 +19,6 @@ enum {
 	SA_RESTART = 0x10000000,
 	PARKED = 1000, /* besides enum vz_agent_error */
 	PARK_TIMEOUT_NS = 50 * 1000 * 1000,
-	CLONE_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000, /* VM FS FILES SIGHAND THREAD SYSVSEM */
 };
 
 /* In .data: attach finds it by symbol and fills it in before anything runs. */
@@ -31,159 +31,13 @@ __attribute__((visibility("default"))) struct vz_boot vz_boot = {
 
 /* The agent's stack, behind a guard page: unmapped with the image, never cached by libc. */
 __attribute__((visibility("default"), aligned(4096))) uint8_t vz_agent_stack[GUARD_BYTES + STACK_BYTES];
-static uint8_t reaper_stack[4096] __attribute__((aligned(64)));
-static struct {
-	uint32_t agent_tid;
-	uint64_t arena, arena_bytes, private, private_bytes;
-} reap;
-struct {
-	uint64_t base, bytes, munmap;
-} vz_child_unmap; /* read by vz_child_entry */
-static const struct vz_hook_ops *hooks;
-static uint32_t child_pending;
+const struct vz_hook_ops *vz_hooks;
 /* See atfork.h: asked to end for a fork; ended. */
 static uint32_t park_wanted, parked;
 
-int vz_child_entry(void *unused);
-int vz_child_leaves(void);
-long vz_clone_reaper(void *stack_top, long flags);
-void vz_reaper_exit(uint64_t base, uint64_t bytes, uint64_t gadget);
 void vz_start(struct vz_home *home);
-void vz_reaper(void);
 
 #define LIBC(name, result, ...) ((result(*)(__VA_ARGS__))vz_boot.libc[VZ_LIBC_##name])
-
-/* ---- going away -------------------------------------------------------- */
-
-static long task_gone(uint32_t tid)
-{
-	long pid = vz_sys(VZ_SYS_GETPID, 0, 0, 0);
-
-	return vz_sys(VZ_SYS_TGKILL, pid, tid, 0) == -VZ_ESRCH;
-}
-
-static void unmap(uint64_t base, uint64_t bytes)
-{
-	if (base && bytes)
-		vz_sys(VZ_SYS_MUNMAP, (long)base, (long)bytes, 0);
-}
-
-/* Runs on a raw thread: no TLS, no libc, and at the end no memory. */
-__attribute__((used)) void vz_reaper(void)
-{
-	while (!task_gone(reap.agent_tid))
-		vz_sleep_ns(50 * 1000);
-	unmap(reap.arena, reap.arena_bytes);
-	unmap(reap.private, reap.private_bytes);
-	if (vz_boot.exit_gadget)
-		vz_reaper_exit(vz_boot.image_base, vz_boot.image_bytes, vz_boot.exit_gadget);
-}
-
-static uint64_t parse_hex(const char *s)
-{
-	uint64_t v = 0;
-
-	for (; *s; s++) {
-		unsigned d = *s >= '0' && *s <= '9' ? (unsigned)(*s - '0')
-			     : *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a' + 10) : 99;
-
-		if (d > 15)
-			break;
-		v = v << 4 | d;
-	}
-	return v;
-}
-
-/* Where the borrowed thread is blocked: 0: it runs, 1: gone, else its program counter. */
-static uint64_t home_pc(void)
-{
-	char path[64] = "/proc/self/task/", text[256];
-	uint32_t tid = vz_boot.home_tid, n = 16, digits = 1;
-	long fd, len;
-
-	for (uint32_t t = tid; t >= 10; t /= 10)
-		digits++;
-	for (uint32_t i = digits; i > 0; i--, tid /= 10)
-		path[n + i - 1] = (char)('0' + tid % 10);
-	n += digits;
-	for (const char *s = "/syscall"; *s; s++)
-		path[n++] = *s;
-	path[n] = '\0';
-	fd = vz_sys6(VZ_SYS_OPENAT, -100, (long)path, 02000000, 0, 0, 0);
-	if (fd < 0)
-		return fd == -2 ? 1 : 0;
-	len = vz_sys(VZ_SYS_READ, fd, (long)text, sizeof(text) - 1);
-	vz_sys(VZ_SYS_CLOSE, fd, 0, 0);
-	if (len <= 0)
-		return 1;
-	text[len] = '\0';
-	while (len > 0 && text[len - 1] != ' ')
-		len--;
-	return text[0] == 'r' ? 0 : parse_hex(text + len + 2); /* "running", else "... 0xpc" */
-}
-
-/* The borrowed thread set its flag a few instructions before it left; see it elsewhere, or give it time. */
-static void wait_home(void)
-{
-	for (int running = 0; running < 10;) {
-		uint64_t pc = vz_boot.home_done ? home_pc() : vz_boot.image_base;
-
-		if (pc && (pc < vz_boot.image_base || pc >= vz_boot.image_base + vz_boot.image_bytes))
-			return;
-		running += pc == 0;
-		vz_sleep_ns(2 * 1000 * 1000);
-	}
-}
-
-static void leave(void)
-{
-	wait_home();
-	vz_intern_fini();
-	reap.agent_tid = vz_boot.agent_tid;
-	reap.arena = vz_boot.arena_raddr;
-	reap.arena_bytes = vz_boot.arena_raddr ? vz_boot.arena_bytes : 0;
-	reap.private = vz_boot.private_raddr;
-	reap.private_bytes = vz_boot.private_bytes;
-	if (vz_boot.arena_fd >= 0)
-		vz_sys(VZ_SYS_CLOSE, vz_boot.arena_fd, 0, 0);
-	vz_boot.arena_fd = -1;
-	vz_clone_reaper(reaper_stack + sizeof(reaper_stack), CLONE_FLAGS);
-}
-
-/* ---- in a forked child ------------------------------------------------- */
-
-/*
- * Runs from the child's evaluation loop, through vz_child_entry, which unmaps the
- * image if this returns 1.
- */
-__attribute__((used)) int vz_child_leaves(void)
-{
-	struct vz_saved_error saved;
-
-	vz_error_save(&saved);
-	vz_agent_ts = vz_ts_current();
-	if (hooks->remove() || !vz_intern_unwatch() || vz_atfork_remove()) {
-		vz_error_restore(&saved);
-		return 0; /* somebody hooked on top of us: the code must stay */
-	}
-	vz_error_restore(&saved);
-	vz_intern_fini();
-	unmap(vz_boot.private_raddr, vz_boot.private_bytes);
-	if (vz_boot.arena_fd >= 0)
-		vz_sys(VZ_SYS_CLOSE, vz_boot.arena_fd, 0, 0);
-	vz_child_unmap.base = vz_boot.image_base;
-	vz_child_unmap.bytes = vz_boot.image_bytes;
-	vz_child_unmap.munmap = vz_boot.libc[VZ_LIBC_munmap];
-	return vz_child_unmap.munmap != 0;
-}
-
-void vz_agent_in_child(void)
-{
-	if (__atomic_exchange_n(&child_pending, 1, __ATOMIC_RELAXED))
-		return;
-	if (VZ_PY(Py_AddPendingCall, int, int (*)(void *), void *)(vz_child_entry, NULL) < 0)
-		child_pending = 0; /* queue full: the next event tries again */
-}
 
 /* ---- recording --------------------------------------------------------- */
 
@@ -280,7 +134,7 @@ static uint32_t install(void)
 		rc = vz_fail(VZ_AGENT_LAYOUT, "CPython's structures are not as expected");
 	if (!rc) {
 		vz_intern_watch();
-		rc = hooks->install();
+		rc = vz_hooks->install();
 		if (rc)
 			vz_intern_unwatch();
 		else
@@ -305,7 +159,7 @@ static void remove_hooks(void)
 			vz_sleep_ns(1000 * 1000 * 1000);
 	state = take_gil();
 	got = vz_monotonic_ns();
-	vz_control->left_hooks = hooks->remove();
+	vz_control->left_hooks = vz_hooks->remove();
 	vz_control->left_hooks += !vz_intern_unwatch();
 	vz_control->left_hooks += vz_atfork_remove();
 	release_gil(state);
@@ -319,7 +173,7 @@ static void scan(void)
 	if (finalizing())
 		return;
 	state = take_gil();
-	hooks->scan();
+	vz_hooks->scan();
 	release_gil(state);
 }
 
@@ -445,10 +299,10 @@ static void *agent_main(void *unused)
 	if (vz_control) { /* back from parking */
 		vz_control->agent_tid = vz_boot.agent_tid;
 		if (record_and_leave())
-			leave();
+			vz_leave();
 		return NULL;
 	}
-	hooks = vz_boot.hook == VZ_HOOK_PROFILE ? &vz_hook_profile : &vz_hook_monitoring;
+	vz_hooks = vz_boot.hook == VZ_HOOK_PROFILE ? &vz_hook_profile : &vz_hook_monitoring;
 	if (make_arena() < 0) {
 		vz_boot.error = VZ_AGENT_NO_MEMORY;
 		__atomic_store_n(&vz_boot.status, VZ_STATE_FAILED, __ATOMIC_RELEASE);
@@ -458,7 +312,7 @@ static void *agent_main(void *unused)
 		if (!run())
 			return NULL;
 	}
-	leave();
+	vz_leave();
 	return NULL;
 }
 
@@ -503,7 +357,7 @@ void vz_agent_park(void)
 	do {
 		wake_agent();
 		vz_sleep_ns(10 * 1000);
-		parked = task_gone(__atomic_load_n(&vz_boot.agent_tid, __ATOMIC_ACQUIRE)) != 0;
+		parked = vz_task_gone(__atomic_load_n(&vz_boot.agent_tid, __ATOMIC_ACQUIRE)) != 0;
 	} while (!parked && vz_monotonic_ns() < deadline);
 	/* Not in time: it waits for our GIL, or leaves for good.  The fork goes on. */
 	if (!parked)
@@ -540,7 +394,7 @@ void vz_agent_unpark(void)
 	uint64_t all = UINT64_MAX, before = 0;
 
 	/* Given up on while it was just about to end: then it is gone now. */
-	if (!parked && !task_gone(vz_boot.agent_tid))
+	if (!parked && !vz_task_gone(vz_boot.agent_tid))
 		return;
 	if (__atomic_load_n(&vz_control->state, __ATOMIC_ACQUIRE) != VZ_STATE_RUNNING)
 		return;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leave.h - how the payload's memory goes: from the process that was traced,
+ * and from a child that got a copy of it by fork.
+ */
+#ifndef VZ_PAYLOAD_LEAVE_H
+#define VZ_PAYLOAD_LEAVE_H
+
+#include "payload/hook.h"
+
+/* The hooks that are in, for the child to take out. */
+extern const struct vz_hook_ops *vz_hooks;
+
+/** The agent's last act: start the thread that unmaps everything once the agent is gone. */
+void vz_leave(void);
+/** 1 once the kernel has forgotten thread TID of this process. */
+int vz_task_gone(uint32_t tid);
+
+#endif /* VZ_PAYLOAD_LEAVE_H */
