@@ -295,6 +295,7 @@ static int record_and_leave(void)
 static void *agent_main(void *unused)
 {
 	(void)unused;
+	vz_agent_self = vz_thread_pointer();
 	vz_boot.agent_tid = (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0);
 	if (vz_control) { /* back from parking */
 		vz_control->agent_tid = vz_boot.agent_tid;

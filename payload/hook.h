@@ -26,6 +26,8 @@ struct vz_interp {
 extern struct vz_interp vz_interps[VZ_MAX_INTERPS];
 /* The agent's own thread state while it holds the GIL. */
 extern uint8_t *vz_agent_ts;
+/* The agent's pthread_self(): its thread state can be seen before it has the GIL. */
+extern uint64_t vz_agent_self;
 /* Thread states that the agent made for itself so far. */
 extern uint64_t vz_agent_births;
 
@@ -47,6 +49,13 @@ void vz_interps_refresh(void);
 int vz_interps_changed(void);
 /** Say in vz_control why; returns ERROR. */
 uint32_t vz_fail(uint32_t error, const char *text);
+/**
+ * 1 if TS can be used.  CPython 3.11 links a thread state before it fills it in,
+ * and threads that come from C do both without the GIL.
+ */
+int vz_ts_ready(const uint8_t *ts);
+/** 1 if TS is the agent's own. */
+int vz_ts_is_agent(const uint8_t *ts);
 /** Kernel thread id of the thread of TS, 0 if it cannot be told. */
 uint32_t vz_ts_tid(const uint8_t *ts);
 

@@ -154,7 +154,7 @@ __attribute__((noinline)) static struct vz_thread *switch_thread(uint64_t self)
 	t = find_thread(self);
 	if (!t || !t->bound) {
 		ts = vz_ts_current();
-		if (!ts || ts == vz_agent_ts)
+		if (!ts || vz_ts_is_agent(ts))
 			return NULL;
 		/* The same pointer, but a thread that ended unseen before its first event. */
 		if (t && (t->ts != ts || t->ts_id != vz_load(ts, vz_boot.off.ts_id))) {
@@ -434,7 +434,7 @@ static void open_existing(struct vz_interp *in)
 		uint64_t self = vz_load(ts, vz_boot.off.ts_thread_id);
 		struct vz_thread *t;
 
-		if (ts == vz_agent_ts || !self || find_thread(self))
+		if (vz_ts_is_agent(ts) || !self || find_thread(self))
 			continue;
 		t = open_thread(ts, self, vz_ts_tid(ts), VZ_SLOT_AT_ATTACH);
 		if (!t)

@@ -204,7 +204,7 @@ static int adopt(uint8_t *ts, unsigned flags)
 	struct vz_thread *t;
 	uint32_t depth;
 
-	if (ts == vz_agent_ts || !in || profile_function(ts))
+	if (vz_ts_is_agent(ts) || !in || profile_function(ts))
 		return 0; /* ours already, or somebody else's: left alone */
 	t = vz_thread_open(ts, vz_load(ts, vz_boot.off.ts_thread_id), vz_ts_tid(ts), flags);
 	if (!t)
@@ -393,11 +393,15 @@ static int scan_interp(struct vz_interp *in, unsigned flags)
 {
 	uint64_t switches = gil_switches();
 	uint64_t births = __atomic_load_n(in->births, __ATOMIC_RELAXED);
+	int n, adopted = 0, ready = 1;
 	uint8_t *ts;
-	int n, adopted = 0;
 
 	ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(in->is);
 	while (ts) {
+		if (!vz_ts_ready(ts)) { /* the list goes on behind it, but how is not known yet */
+			ready = 0;
+			break;
+		}
 		n = adopt(ts, flags);
 		if (n < 0)
 			return n;
@@ -409,8 +413,10 @@ static int scan_interp(struct vz_interp *in, unsigned flags)
 		switches = gil_switches();
 		ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(in->is);
 	}
-	count_missed(in, births, adopted);
-	in->seen = births;
+	if (ready) { /* else the next event, or the agent, looks again */
+		count_missed(in, births, adopted);
+		in->seen = births;
+	}
 	if (!in->hooked) {
 		in->hooked = 1;
 		vz_control->interps_hooked++;
@@ -474,7 +480,7 @@ static int foreign_profiler(void)
 					       : NULL;
 
 		for (; ts; ts = VZ_PY(PyThreadState_Next, uint8_t *, void *)(ts))
-			if (profile_function(ts))
+			if (vz_ts_ready(ts) && profile_function(ts))
 				return 1;
 	}
 	return 0;

@@ -4,6 +4,7 @@
 struct vz_interp vz_interps[VZ_MAX_INTERPS];
 uint8_t *vz_agent_ts;
 uint64_t vz_agent_births;
+uint64_t vz_agent_self;
 
 static uint64_t interps_seen;
 static uint32_t tid_offset; /* of the kernel's thread id behind the thread pointer; 0: unknown */
@@ -114,6 +115,19 @@ uint32_t vz_fail(uint32_t error, const char *text)
 		vz_control->error_text[i] = text[i];
 	vz_control->error_text[i] = '\0';
 	return error;
+}
+
+int vz_ts_ready(const uint8_t *ts)
+{
+	if (vz_boot.py_minor != 11)
+		return 1;
+	/* One of the last fields to be set; x86 stores in order. */
+	return *(void *const volatile *)(ts + vz_boot.off.ts_cframe) != NULL;
+}
+
+int vz_ts_is_agent(const uint8_t *ts)
+{
+	return ts == vz_agent_ts || vz_load(ts, vz_boot.off.ts_thread_id) == vz_agent_self;
 }
 
 /* Where glibc keeps the thread id is not public: look for our own, known one, once. */
