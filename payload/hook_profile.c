@@ -38,7 +38,8 @@ struct thread_object {
 };
 _Static_assert(offsetof(struct thread_object, floor) == 24, "used by the evaluators");
 
-enum { PAGE = 4096, PROBE_PAGES = 128, MAIN_STACK_SHARE = 4, MAIN_STACK_MAX = 1 << 20, TRACE_ON = 255 };
+enum { PAGE = 4096, PROBE_PAGES = 128, MAIN_STACK_SHARE = 4, MAIN_STACK_MAX = 1 << 20, TRACE_ON = 255,
+       READY_TRIES = 10000 };
 
 static struct thread_object objects[VZ_MAX_SLOTS];
 static struct vz_pytype object_type;
@@ -486,6 +487,13 @@ static int foreign_profiler(void)
 	return 0;
 }
 
+/* To leave somebody out here would be to leave a hook behind: wait until the list is whole. */
+static void wait_ready(const uint8_t *ts)
+{
+	for (int i = 0; i < READY_TRIES && !vz_ts_ready(ts); i++)
+		vz_sleep_ns(100 * 1000);
+}
+
 static unsigned remove_hooks(void)
 {
 	unsigned left = 0;
@@ -498,6 +506,7 @@ static unsigned remove_hooks(void)
 			set_eval_frame(is, (void *)vz_default_eval);
 		ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(is);
 		for (; ts; ts = VZ_PY(PyThreadState_Next, uint8_t *, void *)(ts)) {
+			wait_ready(ts);
 			if (is_ours(profile_function(ts)) &&
 			    set_profile(ts, NULL, NULL) < 0)
 				set_by_hand(ts, NULL, NULL); /* vetoed: we still must leave */
