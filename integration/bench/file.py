@@ -23,7 +23,7 @@ def one(python, name, duration):
         cpu = (after.children_user - before.children_user
                + after.children_system - before.children_system)
         receipt, size = run.receipt(), path.stat().st_size
-        calls = sum(row["calls"] for rows in trace.report(path).values() for row in rows)
+        calls = sum(row["calls"] + row["resumes"] for rows in trace.report(path).values() for row in rows)
         loop.quit()
     return size / max(calls, 1), 1e6 * cpu / max(receipt["events"], 1), receipt
 
