@@ -125,16 +125,39 @@ size_t vz_receipt_text(const struct vz_report *r, char *buf, size_t size)
 	return t.used;
 }
 
+/* Bytes of the UTF-8 sequence that begins here, 0 if there is none. */
+static int utf8_len(const unsigned char *c)
+{
+	int len = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
+		  : c[0] >= 0xf0 && c[0] < 0xf5 ? 4 : 0;
+
+	for (int i = 1; i < len; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
+	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+/* Names of processes and files are bytes; what is no UTF-8 becomes U+FFFD. */
 static void json_string(struct text *t, const char *key, const char *value)
 {
+	const unsigned char *c = (const unsigned char *)value;
+
 	add(t, "\"%s\":\"", key);
-	for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
+	while (*c) {
+		int len = utf8_len(c);
+
 		if (*c == '"' || *c == '\\')
 			add(t, "\\%c", *c);
 		else if (*c < ' ')
 			add(t, "\\u%04x", *c);
+		else if (len == 0)
+			add(t, "\\ufffd");
 		else
-			add(t, "%c", *c);
+			add(t, "%.*s", len, (const char *)c);
+		c += len ? len : 1;
 	}
 	add(t, "\"");
 }
