@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/* Real recordings of real Pythons, as main would run them. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "attach/receipt.h"
+#include "attach/session.h"
+#include "attach/util.h"
+#include "tests/kit_story.h"
+#include "tests/subject.h"
+
+#include "attach/pyver.h"
+
+static const char busy[] = "import time\n"
+			   "def leaf(): pass\n"
+			   "def work():\n"
+			   "    for i in range(100): leaf()\n"
+			   "os.write(1, b'x')\n"
+			   "while True:\n"
+			   "    work()\n"
+			   "    time.sleep(0.0005)\n";
+
+struct run {
+	struct subject s;
+	struct vz_opts opts;
+	struct vz_payload_bytes payload;
+	struct vz_report report;
+	struct vz_err err;
+	enum vz_exit exit;
+	char dir[64], part[4200];
+	volatile sig_atomic_t stop;
+	pthread_t helper;
+};
+
+static char *payload_bytes;
+
+/* A Python that we support; the newest of them. */
+static bool python(char *path, size_t size)
+{
+	unsigned best = 0;
+	glob_t found;
+
+	find_pythons(&found);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		unsigned minor = python_minor(found.gl_pathv[i]);
+
+		if (minor > best && vz_pyver_find(minor)) {
+			best = minor;
+			snprintf(path, size, "%s", found.gl_pathv[i]);
+		}
+	}
+	globfree(&found);
+	return best != 0;
+}
+
+static void prepare(struct run *run)
+{
+	char path[4096];
+	const char *dir = getenv("VZ_BUILD_DIR");
+
+	memset(run, 0, sizeof(*run));
+	snprintf(path, sizeof(path), "%s/payload/libvzpayload.so", dir ? dir : ".");
+	cr_assert_eq(vz_slurp(path, 16 << 20, &payload_bytes, &run->payload.len), 0, "%s", path);
+	run->payload.elf = payload_bytes;
+	snprintf(run->dir, sizeof(run->dir), "/tmp/vz-session-XXXXXX");
+	cr_assert_not_null(mkdtemp(run->dir));
+	run->opts = (struct vz_opts){
+		.duration_ns = 300 * 1000 * 1000,
+		.attach_timeout_ns = 10 * UINT64_C(1000000000),
+		.gil_timeout_ns = 20 * UINT64_C(1000000000),
+		.ring_bytes = 8 << 20,
+		.quiet = true,
+		.c_calls = true,
+	};
+	snprintf(path, sizeof(path), "%s/out.viz", run->dir);
+	run->opts.output_given = strdup(path);
+	snprintf(run->part, sizeof(run->part), "%s.part", path);
+}
+
+static void start(struct run *run, const char *program)
+{
+	char path[4096];
+
+	prepare(run);
+	if (!python(path, sizeof(path)))
+		cr_skip_test("no CPython here");
+	cr_assert(subject_python(&run->s, path, program), "%s", path);
+	run->opts.pid = run->s.pid;
+}
+
+static void record(struct run *run)
+{
+	run->exit = vz_session_run(&run->opts, &run->payload, &run->stop, &run->report, &run->err);
+	if (run->exit == VZ_EXIT_PERMISSION)
+		cr_skip_test("ptrace is not allowed here: %s", run->err.why);
+}
+
+static void clean(struct run *run)
+{
+	char command[128];
+
+	if (run->s.pid)
+		subject_end(&run->s);
+	snprintf(command, sizeof(command), "rm -rf '%s'", run->dir);
+	cr_assert_eq(system(command), 0);
+	free(payload_bytes);
+}
+
+static bool there(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+/* The trace tells what the program does; free() it. */
+static void check_trace(const struct run *run)
+{
+	int fd = open(run->opts.output_given, O_RDONLY);
+	struct vz_damage damage;
+	struct vz_reader *r;
+	uint8_t *bytes;
+	char *story = NULL;
+
+	cr_assert_geq(fd, 0, "no trace");
+	cr_assert_not(there(run->part), "the unfinished name is gone");
+	r = kit_open(fd, &bytes);
+	vz_reader_damage(r, &damage);
+	cr_assert_not(damage.cut);
+	cr_assert_str_eq(vz_reader_fact(r, "tool"), "vizattach " VZ_VERSION);
+	cr_assert_not_null(vz_reader_fact(r, "python"));
+	cr_assert_geq(vz_reader_ntracks(r), 1);
+	story = kit_story_of(r, 0);
+	cr_assert_gt(kit_story_count(story, "+leaf"), 100);
+	cr_assert_not_null(strstr(story, " +work +leaf -leaf +leaf"), "%.500s", story);
+	free(story);
+	vz_reader_free(r);
+	free(bytes);
+	close(fd);
+}
+
+Test(session, until_the_time_is_over, .timeout = 60)
+{
+	static struct run run;
+	static char text[16384];
+
+	start(&run, busy);
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_OK, "%s: %s", run.err.what, run.err.why);
+	cr_assert_eq(run.report.end, VZ_END_TIME);
+	cr_assert(run.report.recorded && run.report.compared && run.report.restored, "%s",
+		  run.report.residue.text);
+	cr_assert_geq(run.report.duration_ns, run.opts.duration_ns);
+	cr_assert_gt(run.report.totals.events, 200);
+	cr_assert_eq(run.report.totals.lost, 0);
+	cr_assert_eq(run.report.totals.damaged, 0);
+	cr_assert_eq(run.report.threads_at_attach, 1);
+	cr_assert_gt(run.report.pause_us, 0);
+	cr_assert_eq(kill(run.s.pid, 0), 0);
+	check_trace(&run);
+	/* once more on the same process, over the same file */
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_USAGE);
+	cr_assert_not_null(strstr(run.err.why, "there already"));
+	run.opts.force = true;
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_OK, "%s: %s", run.err.what, run.err.why);
+	check_trace(&run);
+	cr_assert_gt(vz_receipt_text(&run.report, text, sizeof(text)), 100);
+	clean(&run);
+}
+
+static void *stop_soon(void *argument)
+{
+	struct run *run = argument;
+
+	/* the file grows once something is recorded; then we want no more */
+	while (!there(run->part))
+		usleep(1000);
+	usleep(100000);
+	run->stop = 1;
+	return NULL;
+}
+
+Test(session, until_the_user_stops_it, .timeout = 60)
+{
+	static struct run run;
+
+	start(&run, busy);
+	run.opts.duration_ns = 0;
+	run.opts.quiet = false; /* says what it does */
+	pthread_create(&run.helper, NULL, stop_soon, &run);
+	record(&run);
+	pthread_join(run.helper, NULL);
+	if (run.exit == VZ_EXIT_UNSAFE) { /* so soon that it had not begun */
+		cr_assert_not_null(strstr(run.err.what, "stopped before"));
+	} else {
+		cr_assert_eq(run.exit, VZ_EXIT_OK, "%s: %s", run.err.what, run.err.why);
+		cr_assert_eq(run.report.end, VZ_END_SIGNAL);
+		cr_assert(run.report.restored, "%s", run.report.residue.text);
+	}
+	cr_assert_eq(kill(run.s.pid, 0), 0);
+	clean(&run);
+}
+
+static void *kill_soon(void *argument)
+{
+	struct run *run = argument;
+
+	while (!run->report.recorded)
+		usleep(1000);
+	usleep(200000);
+	kill(run->s.pid, SIGKILL);
+	return NULL;
+}
+
+/* What was recorded up to then is a whole trace. */
+Test(session, until_the_target_is_killed, .timeout = 60)
+{
+	static struct run run;
+
+	start(&run, busy);
+	run.opts.duration_ns = 0;
+	pthread_create(&run.helper, NULL, kill_soon, &run);
+	record(&run);
+	pthread_join(run.helper, NULL);
+	cr_assert_eq(run.exit, VZ_EXIT_TARGET_ENDED, "%s: %s", run.err.what, run.err.why);
+	cr_assert_eq(run.report.end, VZ_END_TARGET);
+	cr_assert_not(run.report.exec);
+	check_trace(&run);
+	clean(&run);
+}
+
+Test(session, until_the_target_runs_another_program, .timeout = 60)
+{
+	static struct run run;
+
+	start(&run, "import time\n"
+		    "def leaf(): pass\n"
+		    "def work():\n"
+		    "    for i in range(100): leaf()\n"
+		    "os.write(1, b'x')\n"
+		    "end = time.monotonic() + 2\n"
+		    "while time.monotonic() < end:\n"
+		    "    work()\n"
+		    "    time.sleep(0.0005)\n"
+		    "os.execv('/bin/cat', ['cat'])\n");
+	run.opts.duration_ns = 0;
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_TARGET_ENDED, "%s: %s", run.err.what, run.err.why);
+	cr_assert(run.report.exec);
+	cr_assert_not_null(strstr(run.err.what, "replaced itself"), "%s", run.err.what);
+	check_trace(&run);
+	clean(&run);
+}
+
+Test(session, a_directory_that_cannot_be_written, .timeout = 60)
+{
+	static struct run run;
+
+	start(&run, busy);
+	run.opts.output_given = "/proc/nowhere/out.viz";
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_UNEXPECTED, "%d %s", run.exit, run.err.what);
+	cr_assert_not(run.report.recorded);
+	cr_assert_str_not_empty(run.err.why);
+	cr_assert_eq(kill(run.s.pid, 0), 0);
+	clean(&run);
+}
+
+Test(session, a_ring_that_is_too_small, .timeout = 60)
+{
+	static struct run run;
+
+	start(&run, busy);
+	run.opts.ring_bytes = 1000;
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_USAGE, "%s", run.err.what);
+	cr_assert_not_null(strstr(run.err.what, "--ring-size"));
+	cr_assert_not(there(run.part) || there(run.opts.output_given), "nothing was recorded");
+	clean(&run);
+}
+
+/* More than fits: counted, told, and with --strict an exit code of its own. */
+Test(session, losses_are_said, .timeout = 60)
+{
+	static struct run run;
+
+	start(&run, "import time\n"
+		    "def leaf(): pass\n"
+		    "def work():\n"
+		    "    for i in range(200000): leaf()\n"
+		    "os.write(1, b'x')\n"
+		    "while True: work()\n");
+	run.opts.ring_bytes = 1 << 19;
+	run.opts.strict = true;
+	record(&run);
+	/* the drain may have kept up; then nothing was lost, and that is what it says */
+	cr_assert_eq(run.exit, run.report.totals.lost ? VZ_EXIT_LOST : VZ_EXIT_OK, "%s: %s",
+		     run.err.what, run.err.why);
+	cr_assert(run.report.restored, "%s", run.report.residue.text);
+	clean(&run);
+}
+
+Test(session, what_is_no_python, .timeout = 60)
+{
+	static struct run run;
+
+	prepare(&run);
+	cr_assert(subject_plain(&run.s));
+	run.opts.pid = run.s.pid;
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_UNSUPPORTED, "%s", run.err.what);
+	cr_assert_not(run.report.recorded);
+	cr_assert_not(there(run.part));
+	cr_assert_eq(kill(run.s.pid, 0), 0);
+	clean(&run);
+}
+
+Test(session, what_is_not_there, .timeout = 60)
+{
+	static struct run run;
+	struct subject s;
+
+	prepare(&run);
+	cr_assert(subject_plain(&s));
+	run.opts.pid = s.pid;
+	subject_end(&s);
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_NO_PROCESS, "%s", run.err.what);
+	run.payload.len = 100; /* a damaged program of ours */
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_UNEXPECTED);
+	cr_assert_not_null(strstr(run.err.what, "damaged"));
+	clean(&run);
+}
+
+/* C code that keeps the GIL for good: we give up, and later nothing is left there. */
+Test(session, a_gil_that_is_never_free, .timeout = 60)
+{
+	static struct run run;
+
+	start(&run, "import ctypes\n"
+		    "nap = ctypes.PyDLL(None).usleep\n" /* PyDLL keeps the GIL */
+		    "os.write(1, b'x')\n"
+		    "for i in range(40): nap(100000)\n"
+		    "while True: pass\n");
+	run.opts.gil_timeout_ns = 200 * 1000 * 1000;
+	record(&run);
+	if (run.exit == VZ_EXIT_OK || run.err.exit == VZ_EXIT_UNSUPPORTED)
+		cr_skip_test("no ctypes, or it began later");
+	cr_assert_eq(run.exit, VZ_EXIT_UNSAFE, "%s: %s", run.err.what, run.err.why);
+	cr_assert_not_null(strstr(run.err.what, "did not release the GIL"), "%s", run.err.what);
+	cr_assert_not(there(run.part));
+	cr_assert_eq(kill(run.s.pid, 0), 0);
+	clean(&run);
+}
