@@ -376,6 +376,12 @@ static uint64_t poll_slot(struct vz_drain *d, uint32_t index, uint64_t max)
 	if (!s->lane) {
 		if (s->damaged && s->generation == generation)
 			return 0;
+		/* Until its first event a thread may not know its own number. */
+		if (!__atomic_load_n(&sl->first_chunk, __ATOMIC_ACQUIRE)) {
+			if (state == VZ_SLOT_CLOSED)
+				__atomic_store_n(&sl->state, VZ_SLOT_FREE, __ATOMIC_RELEASE);
+			return 0;
+		}
 		open_source(d, index, generation);
 		if (!s->lane)
 			return 0;

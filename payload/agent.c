@@ -89,10 +89,12 @@ static int finalizing(void)
 
 static int take_gil(void)
 {
-	int state = VZ_PY(PyGILState_Ensure, int, void)();
+	int state;
 
+	/* Before it is born: others count births while we wait for the GIL. */
+	__atomic_add_fetch(&vz_agent_births, 1, __ATOMIC_RELEASE);
+	state = VZ_PY(PyGILState_Ensure, int, void)();
 	vz_agent_ts = vz_ts_current();
-	vz_agent_births++;
 	return state;
 }
 

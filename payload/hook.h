@@ -15,6 +15,8 @@ struct vz_interp {
 	uint64_t id;      /* never reused, unlike the address */
 	uint64_t *births; /* counter of thread states ever made */
 	uint64_t seen;    /* its value at our last scan */
+	uint64_t first;   /* ... when it was hooked, the agent's own thread states left out */
+	uint64_t adopted; /* threads found since */
 	uint8_t hooked;
 	uint8_t own_gil; /* 3.12+: runs beside us, so it is not recorded */
 	uint8_t tool;    /* sys.monitoring id */

@@ -217,10 +217,14 @@ static int adopt(uint8_t *ts, unsigned flags)
 	t->interp = in;
 	t->bound = 1;
 	t->slot->interp = in->id;
-	vz_name_thread(t);
 	depth = vz_ring_stack(t, VZ_STACK_AT_ATTACH, 0);
-	/* With frames on its stack it has run; without, one that C code brought may have. */
-	if (late_scan && (depth || (t->self && !in->sees_births))) {
+	/* A thread that has not begun still bears its maker's numbers: it will tell its own. */
+	if (depth)
+		vz_name_thread(t);
+	else
+		t->self = t->slot->tid = 0;
+	/* With frames on its stack it has run; without, it may have if nobody saw it come. */
+	if (late_scan && (depth || !in->sees_births)) {
 		t->slot->flags |= VZ_SLOT_ADOPTED_LATE;
 		vz_control->threads_late++;
 	}
@@ -351,8 +355,10 @@ void vz_profile_check(uint8_t *ts, uint64_t sp)
 	if (!is_ours(profile_function(ts))) {
 		if (!interp_of(ts))
 			vz_interps_refresh();
-		if (adopt(ts, 0) > 0)
+		if (adopt(ts, 0) > 0) {
 			vz_control->threads_adopted++;
+			interp_of(ts)->adopted++;
+		}
 	}
 	if (!is_ours(profile_function(ts)))
 		return;
@@ -375,19 +381,29 @@ static uint64_t gil_switches(void)
 	return vz_load(gil, vz_boot.off.gil_switch_number);
 }
 
-/* Thread states that were born since the last look and are neither here nor the agent's own. */
+/* The agent makes its thread states in the main interpreter. */
+static uint64_t births_of_others(const struct vz_interp *in, uint64_t births)
+{
+	return in->id ? births : births - __atomic_load_n(&vz_agent_births, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * Thread states that came and went between two looks.  Counted from the beginning
+ * each time, so that one that is just being made does no lasting harm.
+ */
 static void count_missed(struct vz_interp *in, uint64_t births, int adopted)
 {
-	static uint64_t agent_seen;
-	uint64_t mine = 0, born = births - in->seen;
+	uint64_t others = births_of_others(in, births);
 
-	if (in->is == (uint8_t *)vz_load_ptr(vz_agent_ts ? vz_agent_ts : vz_ts_current(),
-					     vz_boot.off.ts_interp)) {
-		mine = vz_agent_births - agent_seen;
-		agent_seen = vz_agent_births;
+	in->adopted += (uint64_t)adopted;
+	if (!in->hooked) {
+		in->first = others;
+		in->adopted = 0;
+	} else if (!in->sees_births && (int64_t)(others - in->first - in->adopted) > 0) {
+		vz_control->threads_missed = (uint32_t)(others - in->first - in->adopted);
+	} else if (!in->sees_births) {
+		vz_control->threads_missed = 0;
 	}
-	if (in->hooked && !in->sees_births && born > mine + (uint64_t)adopted)
-		vz_control->threads_missed += (uint32_t)(born - mine - (uint64_t)adopted);
 }
 
 static int scan_interp(struct vz_interp *in, unsigned flags)

@@ -188,6 +188,8 @@ uint32_t vz_ring_stack(struct vz_thread *t, unsigned why, unsigned skip)
 {
 	uint32_t depth, n = vz_stack_walk(t->ts, skip, &depth);
 
+	if (!depth && why != VZ_STACK_AFTER_LOSS)
+		return 0;
 	if (!put_pair(t, VZ_EV_STACK, why, depth)) {
 		drop(t);
 		return depth;
@@ -240,8 +242,10 @@ static int64_t make_room(struct vz_thread *t, unsigned kind)
 	}
 	if (!t->in_use)
 		return -1;
-	if (!t->slot->tid)
+	if (!t->slot->tid) { /* before the first chunk, by which the drain learns of us */
 		t->slot->tid = (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0);
+		t->self = vz_thread_pointer();
+	}
 	if (t->probes < MAX_PROBES && t->seq) {
 		t->probes = vz_name_thread(t) ? MAX_PROBES : t->probes + 1;
 	}

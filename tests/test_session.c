@@ -346,9 +346,9 @@ Test(session, a_gil_that_is_never_free, .timeout = 60)
 	static struct run run;
 
 	start(&run, "import ctypes\n"
-		    "nap = ctypes.PyDLL(None).usleep\n" /* PyDLL keeps the GIL */
+		    "nap = ctypes.PyDLL(None).sleep\n" /* PyDLL keeps the GIL */
 		    "os.write(1, b'x')\n"
-		    "for i in range(40): nap(100000)\n"
+		    "nap(2)\n"
 		    "while True: pass\n");
 	run.opts.gil_timeout_ns = 200 * 1000 * 1000;
 	record(&run);
