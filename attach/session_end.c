@@ -155,6 +155,15 @@ static enum vz_exit judge(struct session *s)
 		vz_link_explain(&s->link, s->err);
 		return VZ_EXIT_UNEXPECTED;
 	}
+	if (!r->compared) {
+		vz_err_set(s->err, VZ_EXIT_UNEXPECTED, 1, "cannot tell whether %d (%s) was restored",
+			   (int)s->target.pid, s->target.comm);
+		vz_err_why(s->err, "the agent did not say that it left within %d s, or /proc could not be read",
+			   LEAVE_TIMEOUT_S);
+		vz_err_try(s->err, "look for \"vizattach\" in /proc/%d/maps; the trace is complete: %s",
+			   (int)s->target.pid, s->opts->output);
+		return VZ_EXIT_UNEXPECTED;
+	}
 	if (r->compared && !r->restored) {
 		vz_err_set(s->err, VZ_EXIT_UNEXPECTED, 1, "something of ours is left in %d (%s)",
 			   (int)s->target.pid, s->target.comm);
