@@ -78,8 +78,8 @@ static int next_chunk(struct vz_thread *t, uint32_t keep)
 	struct vz_chunk *chunk;
 	uint32_t index;
 
-	if (nfree <= keep)
-		take_returns();
+	/* Every time: what was used before is warm, and keeps the rest of the pool untouched. */
+	take_returns();
 	if (nfree <= keep)
 		return 0;
 	index = free_chunks[--nfree];
