@@ -15,8 +15,8 @@ enum {
 	FIRST_FRAMES = 16,
 	MAX_WORDS = 2 * VZ_BLOCK_MAX_CALLS,
 	WORDS_PER_PUT = 3,    /* gap, loss, its number */
-	HELD_MAX = 32 << 20,  /* bytes of buffered events in all tracks together */
-	HELD_KEEP = 16 << 20, /* below this a track keeps its buffer when it was written */
+	HELD_MAX = 16 << 20,  /* bytes of buffered events in all tracks together */
+	HELD_KEEP = 8 << 20, /* below this a track keeps its buffer when it was written */
 	PENDING_MAX = 1 << 20,
 	NAME_MAX_BYTES = UINT16_MAX,
 };
