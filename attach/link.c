@@ -124,7 +124,8 @@ static int fail_open(struct vz_link *link, int rc, struct vz_err *err)
 		vz_err_why(err, "memfd_create or mmap was refused (memory limit or seccomp)");
 	else
 		vz_err_why(err, "%s", strerror(-rc));
-	vz_err_try(err, "with a smaller --ring-size; the target goes on, what was started leaves by itself");
+	vz_err_try(err, "a smaller --ring-size, or a look at its seccomp filter and memory limit; the target "
+			"goes on");
 	return rc;
 }
 

@@ -19,6 +19,7 @@ enum {
 	SA_RESTART = 0x10000000,
 	PARKED = 1000, /* besides enum vz_agent_error */
 	PARK_TIMEOUT_NS = 50 * 1000 * 1000,
+	FAILED_STAY_NS = 200 * 1000 * 1000,
 };
 
 /* In .data: attach finds it by symbol and fills it in before anything runs. */
@@ -309,6 +310,7 @@ static void *agent_main(void *unused)
 	if (make_arena() < 0) {
 		vz_boot.error = VZ_AGENT_NO_MEMORY;
 		__atomic_store_n(&vz_boot.status, VZ_STATE_FAILED, __ATOMIC_RELEASE);
+		vz_sleep_ns(FAILED_STAY_NS); /* so that the tool can read why */
 	} else {
 		vz_control->agent_tid = vz_boot.agent_tid;
 		set_state(VZ_STATE_READY);
