@@ -56,7 +56,7 @@ if [ -n "$payload" ]; then
 	if readelf -lW "$payload" | grep -E 'LOAD.* RWE|GNU_STACK.* RWE'; then
 		complain "the payload has memory that is writable and executable"
 	fi
-	if readelf -rW "$payload" | grep -E 'R_X86_64_(GLOB_DAT|JUMP_SLOT|COPY|TPOFF64|DTPMOD64|DTPOFF64|64) '; then
+	if readelf -rW "$payload" | grep -oE 'R_X86_64_[A-Z0-9_]+' | grep -vx R_X86_64_RELATIVE; then
 		complain "the payload has relocations that need a symbol"
 	fi
 fi

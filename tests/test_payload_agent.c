@@ -47,8 +47,12 @@ static void prepare(struct kit_hooked *k)
 	vz_boot.libc[VZ_LIBC_pthread_attr_setdetachstate] =
 		(uint64_t)(uintptr_t)pthread_attr_setdetachstate;
 	vz_boot.libc[VZ_LIBC_pthread_attr_destroy] = (uint64_t)(uintptr_t)pthread_attr_destroy;
-	vz_boot.writable_base = (uint64_t)(uintptr_t)mmap(NULL, PAGE, PROT_READ,
-							  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	vz_boot.libc[VZ_LIBC_munmap] = (uint64_t)(uintptr_t)munmap;
+	/* A page stands for the image, whose code is in the test. */
+	vz_boot.image_base = (uint64_t)(uintptr_t)mmap(NULL, PAGE, PROT_READ,
+						       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	vz_boot.image_bytes = PAGE;
+	vz_boot.writable_base = vz_boot.image_base;
 	vz_boot.writable_bytes = PAGE;
 	link_to_agent = (struct vz_link){ .target = &self,
 					  .boot_raddr = (uint64_t)(uintptr_t)&vz_boot,
@@ -152,6 +156,42 @@ static void a_life(struct kit_hooked *k)
 Test(payload_agent, a_life, .timeout = 100)
 {
 	each(a_life);
+}
+
+/* A child of the program gets rid of us by itself, and the parent is recorded on. */
+static void a_fork(struct kit_hooked *k)
+{
+	void *state;
+
+	start(k);
+	state = k->save_thread();
+	open_link();
+	until(VZ_STATE_RUNNING);
+	k->restore_thread(state);
+	KIT_CHECK(k->run("import os, sys\n"
+			 "def f(): pass\n"
+			 "pid = os.fork()\n"
+			 "if pid == 0:\n"
+			 "    for i in range(1000): f()\n"
+			 "    clean = sys.getprofile() is None\n"
+			 "    if hasattr(sys, 'monitoring'):\n"
+			 "        clean = not any(map(sys.monitoring.get_tool, range(6)))\n"
+			 "    os._exit(0 if clean else 9)\n"
+			 "status = os.waitpid(pid, 0)[1]\n"
+			 "assert status == 0, status\n"
+			 "f()\n") == 0,
+		  "it raised");
+	state = k->save_thread();
+	vz_link_stop(&link_to_agent);
+	until(VZ_STATE_GONE);
+	vz_link_close(&link_to_agent);
+	until_unmapped();
+	k->restore_thread(state);
+}
+
+Test(payload_agent, a_fork, .timeout = 100)
+{
+	each(a_fork);
 }
 
 /* Told to stop while somebody else holds the GIL: it does so as soon as it has it, unseen. */
