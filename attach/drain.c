@@ -306,8 +306,9 @@ static uint64_t take_slot(struct vz_drain *d, uint32_t index, uint64_t max)
 			damage(d, s);
 			break;
 		}
-		words += index == VZ_DICT_SLOT ? take_dict_chunk(d, s, (uint32_t)head)
-					       : take_event_chunk(d, s, (uint32_t)head);
+		/* One for the chunk itself: empty ones, linked in a circle, must come to an end too. */
+		words += 1 + (index == VZ_DICT_SLOT ? take_dict_chunk(d, s, (uint32_t)head)
+						    : take_event_chunk(d, s, (uint32_t)head));
 		if (!next || s->damaged)
 			break;
 		if (!enter_chunk(d, s, index, next))

@@ -2,11 +2,12 @@
 #include "attach/session_priv.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LEAVE_TIMEOUT_S = 20 };
+enum { LEAVE_TIMEOUT_S = 20, ENDING_MS = 500 };
 
 /* Tell the agent to leave and take what it still has to say. */
 static bool agent_leaves(struct session *s)
@@ -94,18 +95,28 @@ static void compare(struct session *s, bool gone)
 	vz_snapshot_free(after);
 }
 
+/* A process that is being killed loses its memory before it counts as ended: give it that time. */
+static bool still_there(struct session *s)
+{
+	struct pollfd p = { s->target.pidfd, POLLIN, 0 };
+
+	if (vz_link_alive(&s->link))
+		return vz_target_alive(&s->target);
+	return poll(&p, 1, ENDING_MS) == 0 && vz_target_alive(&s->target);
+}
+
 static void undo_inject(struct session *s)
 {
 	bool left = !s->opened || agent_leaves(s);
-	bool alive = vz_target_alive(&s->target);
 
 	if (s->opened)
 		copy_control(s);
-	if (alive && left)
+	if (s->report->recorded && s->report->end == VZ_END_TARGET) {
+		s->report->exec = still_there(s) && !vz_link_alive(&s->link);
+		return;
+	}
+	if (left && vz_target_alive(&s->target))
 		compare(s, memory_gone(s, s->opened ? 5 * VZ_SEC : 20 * VZ_SEC));
-	if (s->report->recorded && !vz_link_alive(&s->link) && alive &&
-	    s->report->end == VZ_END_TARGET)
-		s->report->exec = true;
 }
 
 static enum vz_exit finish_file(struct session *s)

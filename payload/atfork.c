@@ -23,10 +23,20 @@ static void *on_before(void *self, void *const *args, uint64_t nargs, void *name
 	return VZ_PY_DATA(_Py_NoneStruct);
 }
 
+static int unpark_pending(void *unused)
+{
+	(void)unused;
+	if (vz_private->alive)
+		vz_agent_unpark();
+	return 0;
+}
+
+/* 3.13 counts threads only after this: so not before fork() has returned to the interpreter. */
 static void *on_after(void *self, void *const *args, uint64_t nargs, void *names)
 {
 	(void)self, (void)args, (void)nargs, (void)names;
-	if (vz_private->alive)
+	if (vz_private->alive &&
+	    VZ_PY(Py_AddPendingCall, int, int (*)(void *), void *)(unpark_pending, NULL) < 0)
 		vz_agent_unpark();
 	return VZ_PY_DATA(_Py_NoneStruct);
 }

@@ -60,7 +60,7 @@ static inline bool subject_python(struct subject *s, const char *python, const c
 	char text[2048], exe[1024], option[] = "-c";
 	char *argv[] = { exe, option, text, NULL };
 
-	snprintf(exe, sizeof(exe), "%s", python);
+	snprintf(exe, sizeof(exe), "%.*s", (int)sizeof(exe) - 1, python);
 	snprintf(text, sizeof(text),
 		 "import os, sys\n"
 		 "def ready():\n"
