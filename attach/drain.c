@@ -294,7 +294,8 @@ static uint64_t take_slot(struct vz_drain *d, uint32_t index, uint64_t max)
 		if (!first || !enter_chunk(d, s, index, first))
 			return 0;
 	}
-	while (words <= max && !s->damaged) {
+	/* Empty chunks, linked in a circle by a hostile target, must come to an end too. */
+	for (uint64_t chunks = 0; words <= max && chunks <= max && !s->damaged; chunks++) {
 		struct vz_chunk *c = chunk(d, s->chunk);
 		/* The link first: once it is there, the head is final. */
 		uint32_t next = __atomic_load_n(&c->next, __ATOMIC_ACQUIRE), done = s->chunk;
@@ -306,9 +307,8 @@ static uint64_t take_slot(struct vz_drain *d, uint32_t index, uint64_t max)
 			damage(d, s);
 			break;
 		}
-		/* One for the chunk itself: empty ones, linked in a circle, must come to an end too. */
-		words += 1 + (index == VZ_DICT_SLOT ? take_dict_chunk(d, s, (uint32_t)head)
-						    : take_event_chunk(d, s, (uint32_t)head));
+		words += index == VZ_DICT_SLOT ? take_dict_chunk(d, s, (uint32_t)head)
+					       : take_event_chunk(d, s, (uint32_t)head);
 		if (!next || s->damaged)
 			break;
 		if (!enter_chunk(d, s, index, next))
