@@ -131,7 +131,8 @@ enum vz_restart vz_arch_restart(const struct vz_cpu *cpu)
 	return VZ_RESTART_NONE;
 }
 
-/* Where and with what rax the thread goes on; SIGRETURN: the kernel will have forgotten the restart block. */
+/* Where and with what rax the thread goes on; SIGRETURN: the kernel will have forgotten the restart
+ * block. */
 static void home_state(const struct vz_cpu *cpu, bool sigreturn, uint64_t *rax, uint64_t *rip)
 {
 	const struct user_regs_struct *r = regs_of(cpu);
@@ -154,7 +155,8 @@ static void home_state(const struct vz_cpu *cpu, bool sigreturn, uint64_t *rax, 
 	}
 }
 
-/* Size of the standard-format image without the AMX tiles, which are large and nearly always unused. */
+/* Size of the standard-format image without the AMX tiles, which are large and nearly always
+ * unused. */
 static size_t xstate_size(uint64_t features)
 {
 	unsigned a, b, c, d;
@@ -250,10 +252,21 @@ static void fill_home(const struct vz_cpu *cpu, uint64_t xstate_raddr, uint64_t 
 		.xfeatures = features,
 		.eintr_rip = r->rip,
 		.restarts = restart != VZ_RESTART_NONE && restart != VZ_RESTART_EINTR,
-		.r15 = r->r15, .r14 = r->r14, .r13 = r->r13, .r12 = r->r12,
-		.r11 = r->r11, .r10 = r->r10, .r9 = r->r9, .r8 = r->r8,
-		.rbp = r->rbp, .rdi = r->rdi, .rsi = r->rsi, .rdx = r->rdx,
-		.rcx = r->rcx, .rbx = r->rbx, .rflags = r->eflags,
+		.r15 = r->r15,
+		.r14 = r->r14,
+		.r13 = r->r13,
+		.r12 = r->r12,
+		.r11 = r->r11,
+		.r10 = r->r10,
+		.r9 = r->r9,
+		.r8 = r->r8,
+		.rbp = r->rbp,
+		.rdi = r->rdi,
+		.rsi = r->rsi,
+		.rdx = r->rdx,
+		.rcx = r->rcx,
+		.rbx = r->rbx,
+		.rflags = r->eflags,
 	};
 	home_state(cpu, false, &h->rax, &h->rip);
 }

@@ -9,14 +9,6 @@
 
 enum { BRACKETS = 10, MAX_SLEW_PPM = 500 };
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static bool file_has(const char *path, const char *word)
 {
 	_cleanup_free_ char *text = NULL;
@@ -27,13 +19,14 @@ static bool file_has(const char *path, const char *word)
 
 bool vz_clock_tsc_usable(void)
 {
-	return file_has("/proc/cpuinfo", "constant_tsc") && file_has("/proc/cpuinfo", "nonstop_tsc") &&
+	return file_has("/proc/cpuinfo", "constant_tsc") &&
+	       file_has("/proc/cpuinfo", "nonstop_tsc") &&
 	       file_has("/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc");
 }
 
 uint64_t vz_clock_ticks(bool is_ns)
 {
-	return is_ns ? monotonic_ns() : __builtin_ia32_rdtsc();
+	return is_ns ? vz_now_ns() : __builtin_ia32_rdtsc();
 }
 
 struct vz_clock_pair vz_clock_pair_now(bool is_ns)
@@ -42,10 +35,9 @@ struct vz_clock_pair vz_clock_pair_now(bool is_ns)
 	uint64_t width = UINT64_MAX;
 
 	if (is_ns)
-		return (struct vz_clock_pair){ monotonic_ns(), monotonic_ns() };
+		return (struct vz_clock_pair){ vz_now_ns(), vz_now_ns() };
 	for (int i = 0; i < BRACKETS; i++) {
-		uint64_t a = __builtin_ia32_rdtsc(), ns = monotonic_ns(),
-			 b = __builtin_ia32_rdtsc();
+		uint64_t a = __builtin_ia32_rdtsc(), ns = vz_now_ns(), b = __builtin_ia32_rdtsc();
 
 		if (b - a < width) {
 			width = b - a;

@@ -19,7 +19,7 @@ struct vz_clock_pair {
 };
 
 struct vz_clock_map {
-	bool is_ns; /* ticks are nanoseconds already */
+	bool is_ns;  /* ticks are nanoseconds already */
 	double rate; /* ns for each tick, over all pairs */
 	struct vz_clock_pair first;
 	struct {

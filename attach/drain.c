@@ -10,7 +10,8 @@
 enum {
 	PAGE = 4096,
 	MIN_CHUNKS = 32,
-	/* Clocks of two CPUs may differ by a few ticks: an event "from the future" is not from 2^40 ticks ago. */
+	/* Clocks of two CPUs may differ by a few ticks: an event "from the future" is not from 2^40
+	   ticks ago. */
 	FUTURE_TICKS = 1 << 20,
 	RECORD_KIND_MASK = (1 << VZ_EV_KIND_BITS) - 1,
 	RECORD_ID_MASK = (1 << VZ_EV_ID_BITS) - 1,
@@ -26,8 +27,8 @@ struct source {
 	uint64_t seq;
 	uint32_t chunk; /* index + 1 of the chunk being read, 0: none yet */
 	uint32_t pos;
-	bool damaged; /* until the slot is opened again */
-	char *early_name; /* came before we saw the slot open; */
+	bool damaged;              /* until the slot is opened again */
+	char *early_name;          /* came before we saw the slot open; */
 	uint32_t early_generation; /* for which of its lives */
 };
 
@@ -58,7 +59,8 @@ int vz_arena_plan(uint64_t bytes, struct vz_arena *ret)
 		ret->nreturns *= 2;
 	ret->slots_offset = PAGE;
 	ret->returns_offset = fixed;
-	ret->chunks_offset = (fixed + (uint64_t)ret->nreturns * 4 + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	ret->chunks_offset =
+		(fixed + (uint64_t)ret->nreturns * 4 + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 	ret->bytes = ret->chunks_offset + nchunks * VZ_CHUNK_BYTES;
 	return 0;
 }
@@ -181,11 +183,12 @@ static void define(struct vz_drain *d, const struct vz_def *def, const char *tex
 	if (def->kind == VZ_DEF_C)
 		d->lanes.is_c[def->id / 8] |= (uint8_t)(1u << (def->id % 8));
 	d->totals.functions++;
-	vz_tracefile_function(d->lanes.tf, def->id, def->kind, text, def->name_len, text + def->name_len,
-			      def->file_len, def->line);
+	vz_tracefile_function(d->lanes.tf, def->id, def->kind, text, def->name_len,
+			      text + def->name_len, def->file_len, def->line);
 }
 
-/* The records of one dictionary chunk from POS on; the words were copied, so they no longer change. */
+/* The records of one dictionary chunk from POS on; the words were copied, so they no longer change.
+ */
 static uint32_t take_definitions(struct vz_drain *d, uint32_t pos, uint32_t head)
 {
 	while (pos + sizeof(struct vz_def) / 8 <= head) {
@@ -333,8 +336,7 @@ static void open_source(struct vz_drain *d, uint32_t index, uint64_t generation)
 	*s = (struct source){ .generation = generation,
 			      .early_name = s->early_name,
 			      .early_generation = s->early_generation };
-	s->lane = vz_lane_new(&d->lanes, tid, sl->flags,
-			      vz_clock_ns(d->clock, sl->start_ticks));
+	s->lane = vz_lane_new(&d->lanes, tid, sl->flags, vz_clock_ns(d->clock, sl->start_ticks));
 	if (!s->lane)
 		return;
 	d->totals.threads++;

@@ -27,14 +27,14 @@ struct vz_arena {
 int vz_arena_plan(uint64_t bytes, struct vz_arena *ret);
 
 struct vz_drain_totals {
-	uint64_t events;       /* entries and exits */
-	uint64_t lost;         /* dropped by the target: the ring was full */
-	uint64_t orphan_exits; /* exits of frames whose entry nobody saw */
-	uint64_t unseen_exits; /* frames that were gone when their caller left */
-	uint64_t open_frames;  /* on stacks at the attach */
+	uint64_t events;            /* entries and exits */
+	uint64_t lost;              /* dropped by the target: the ring was full */
+	uint64_t orphan_exits;      /* exits of frames whose entry nobody saw */
+	uint64_t unseen_exits;      /* frames that were gone when their caller left */
+	uint64_t open_frames;       /* on stacks at the attach */
 	uint64_t unknown_functions; /* events whose function has no definition */
-	uint64_t damaged;      /* slots given up because the arena was garbled */
-	uint32_t threads, stacks; /* timelines: of threads; of further Python stacks */
+	uint64_t damaged;           /* slots given up because the arena was garbled */
+	uint32_t threads, stacks;   /* timelines: of threads; of further Python stacks */
 	uint32_t functions;
 };
 

@@ -145,7 +145,8 @@ int vz_image_init(const void *elf, size_t len, struct vz_image *ret, struct vz_e
 		     : parse(&e, ret);
 	if (rc < 0) {
 		vz_image_fini(ret);
-		vz_err_set(err, VZ_EXIT_UNEXPECTED, -rc, "the payload inside this program is damaged");
+		vz_err_set(err, VZ_EXIT_UNEXPECTED, -rc,
+			   "the payload inside this program is damaged");
 		vz_err_why(err, "its ELF file does not have the expected shape");
 		vz_err_try(err, "install vizattach again");
 	}

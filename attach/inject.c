@@ -28,14 +28,6 @@ struct work {
 	char blocker[256];
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void pause_a_little(void)
 {
 	struct timespec ts = { 0, RETRY_MIN_NS + rand() % RETRY_SPREAD_NS };
@@ -101,8 +93,12 @@ static uint64_t tsc(void)
 static int bring_in(const struct vz_inject_context *c, struct vz_tracee *t, struct work *w,
 		    struct vz_injection *ret)
 {
-	const uint64_t args[6] = { 0, c->image->image_bytes, PROT_READ | PROT_EXEC,
-				   MAP_PRIVATE | MAP_ANONYMOUS, UINT64_MAX, 0 };
+	const uint64_t args[6] = { 0,
+				   c->image->image_bytes,
+				   PROT_READ | PROT_EXEC,
+				   MAP_PRIVATE | MAP_ANONYMOUS,
+				   UINT64_MAX,
+				   0 };
 	uint64_t regs[VZ_ARCH_WORDS];
 	int64_t base = 0;
 	int rc = remote_syscall(c->target, c->python, t, w, SYS_mmap, args, &base);
@@ -198,18 +194,21 @@ static int fail(const struct vz_inject_context *c, int rc, const struct work *w,
 	pid_t pid = c->target->pid;
 
 	if (rc == -EAGAIN || rc == -ETIMEDOUT) {
-		vz_err_set(err, VZ_EXIT_UNSAFE, -rc, "no safe moment to attach to %d (%s)", (int)pid, comm);
+		vz_err_set(err, VZ_EXIT_UNSAFE, -rc, "no safe moment to attach to %d (%s)",
+			   (int)pid, comm);
 		if (rc == -ETIMEDOUT)
 			vz_err_why(err, "a thread did not stop when asked to: it is in an "
 					"uninterruptible wait, or its cgroup is frozen");
 		else
 			vz_err_why(err, "%u times a thread was found in %s", attempts,
 				   w->blocker[0] ? w->blocker : "a state that cannot be borrowed");
-		vz_err_try(err, "again, or with a longer --attach-timeout; the target is untouched");
+		vz_err_try(err,
+			   "again, or with a longer --attach-timeout; the target is untouched");
 		return rc;
 	}
 	if (!vz_target_alive(c->target)) {
-		vz_err_set(err, VZ_EXIT_NO_PROCESS, ESRCH, "%d (%s) ended before the attach", (int)pid, comm);
+		vz_err_set(err, VZ_EXIT_NO_PROCESS, ESRCH, "%d (%s) ended before the attach",
+			   (int)pid, comm);
 		return -ESRCH;
 	}
 	if (rc == -EPERM || rc == -EACCES) {
@@ -235,8 +234,9 @@ static void hurry(bool on)
 
 	if (on) {
 		policy = sched_getscheduler(0);
-		if (policy >= 0 && (sched_getparam(0, &before) < 0 ||
-				    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first) < 0))
+		if (policy >= 0 &&
+		    (sched_getparam(0, &before) < 0 ||
+		     sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first) < 0))
 			policy = -1;
 	} else if (policy >= 0) {
 		sched_setscheduler(0, policy, &before);
@@ -245,7 +245,7 @@ static void hurry(bool on)
 
 int vz_inject(const struct vz_inject_context *c, struct vz_injection *ret, struct vz_err *err)
 {
-	uint64_t deadline = now_ns() + c->timeout_ns;
+	uint64_t deadline = vz_now_ns() + c->timeout_ns;
 	struct work *w = calloc(1, sizeof(*w));
 	int rc = w && (w->image = calloc(1, c->image->bytes_len)) ? -EAGAIN : -ENOMEM;
 
@@ -264,8 +264,9 @@ int vz_inject(const struct vz_inject_context *c, struct vz_injection *ret, struc
 		if (tid)
 			rc = try_thread(c, tid, w, ret);
 		else
-			snprintf(w->blocker, sizeof(w->blocker), "a stopped or uninterruptible state");
-		if (rc == -EAGAIN && now_ns() >= deadline)
+			snprintf(w->blocker, sizeof(w->blocker),
+				 "a stopped or uninterruptible state");
+		if (rc == -EAGAIN && vz_now_ns() >= deadline)
 			break;
 		if (rc == -EAGAIN)
 			pause_a_little();

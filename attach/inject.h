@@ -15,9 +15,9 @@
 #include "attach/pyver.h"
 
 struct vz_injection {
-	pid_t tid;           /* the thread that was borrowed */
-	uint64_t image_base; /* in the target */
-	uint64_t boot_raddr; /* of its struct vz_boot */
+	pid_t tid;                                 /* the thread that was borrowed */
+	uint64_t image_base;                       /* in the target */
+	uint64_t boot_raddr;                       /* of its struct vz_boot */
 	uint64_t interrupt_ns, stop_ns, resume_ns; /* CLOCK_MONOTONIC */
 	uint64_t detach_tsc; /* time-stamp counter when the thread was let go */
 	unsigned attempts;
@@ -38,7 +38,8 @@ struct vz_inject_context {
  * Try threads and moments until one is safe or the time is up (exit 7, target
  * untouched, naming what was in the way).
  */
-int vz_inject(const struct vz_inject_context *context, struct vz_injection *ret, struct vz_err *err);
+int vz_inject(const struct vz_inject_context *context, struct vz_injection *ret,
+	      struct vz_err *err);
 
 /**
  * Remove a leftover mapping by one munmap in any thread: a raw system call, which needs no safe

@@ -202,7 +202,8 @@ static void replace_stack(struct vz_lane *lane, uint64_t key, uint64_t ns)
 			oldest = i;
 	vz_track_end(lane->stacks[oldest].track, ns);
 	lane->stacks[oldest].key = key;
-	lane->stacks[oldest].track = vz_track_new(lane->shared->tf, lane->tid, key, lane->flags, ns);
+	lane->stacks[oldest].track =
+		vz_track_new(lane->shared->tf, lane->tid, key, lane->flags, ns);
 	name_stack(lane, oldest);
 	lane->current = oldest;
 }

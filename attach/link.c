@@ -34,14 +34,6 @@ static void pause_a_little(void)
 	nanosleep(&ts, NULL);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 void vz_link_boot(const struct vz_python *python, const struct vz_arena *arena, bool c_calls,
 		  bool clock_is_ns, struct vz_boot *ret)
 {
@@ -63,7 +55,7 @@ void vz_link_boot(const struct vz_python *python, const struct vz_arena *arena, 
 	ret->chunks_offset = arena->chunks_offset;
 	ret->arena_bytes = arena->bytes;
 	ret->lease_ns = LEASE_NS;
-	ret->nonce = now_ns() ^ (uint64_t)getpid() << 40;
+	ret->nonce = vz_now_ns() ^ (uint64_t)getpid() << 40;
 }
 
 static void die_visibly(uint32_t *word)
@@ -124,14 +116,15 @@ static int fail_open(struct vz_link *link, int rc, struct vz_err *err)
 		vz_err_why(err, "memfd_create or mmap was refused (memory limit or seccomp)");
 	else
 		vz_err_why(err, "%s", strerror(-rc));
-	vz_err_try(err, "a smaller --ring-size, or a look at its seccomp filter and memory limit; the target "
+	vz_err_try(err, "a smaller --ring-size, or a look at its seccomp filter and memory limit; "
+			"the target "
 			"goes on");
 	return rc;
 }
 
 int vz_link_open(struct vz_link *link, uint64_t timeout_ns, struct vz_err *err)
 {
-	uint64_t deadline = now_ns() + timeout_ns;
+	uint64_t deadline = vz_now_ns() + timeout_ns;
 	int rc;
 
 	for (;;) {
@@ -140,7 +133,7 @@ int vz_link_open(struct vz_link *link, uint64_t timeout_ns, struct vz_err *err)
 			rc = -ECANCELED;
 		if (rc < 0 || link->boot.status >= VZ_STATE_READY)
 			break;
-		if (now_ns() >= deadline) {
+		if (vz_now_ns() >= deadline) {
 			rc = -ETIMEDOUT;
 			break;
 		}
@@ -192,7 +185,8 @@ void vz_link_explain(const struct vz_link *link, struct vz_err *err)
 		  "again when it is done" },
 		{ VZ_AGENT_NO_TOOL_ID, VZ_EXIT_BUSY, "all ids of sys.monitoring are taken",
 		  "again when one of those tools is done" },
-		{ VZ_AGENT_LAYOUT, VZ_EXIT_UNSUPPORTED, "this build of CPython is laid out differently",
+		{ VZ_AGENT_LAYOUT, VZ_EXIT_UNSUPPORTED,
+		  "this build of CPython is laid out differently",
 		  "report the version and where it comes from" },
 		{ VZ_AGENT_CANCELLED, VZ_EXIT_UNSAFE, "the attach was cancelled", "" },
 	};
@@ -207,14 +201,14 @@ void vz_link_explain(const struct vz_link *link, struct vz_err *err)
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		if (table[i].error != error)
 			continue;
-		vz_err_set(err, table[i].exit, 1, "did not record %d (%s): %s", (int)link->target->pid,
-			   link->target->comm, table[i].what);
+		vz_err_set(err, table[i].exit, 1, "did not record %d (%s): %s",
+			   (int)link->target->pid, link->target->comm, table[i].what);
 		vz_err_why(err, "%s", text);
 		vz_err_try(err, "%s", table[i].hint);
 		return;
 	}
-	vz_err_set(err, VZ_EXIT_UNEXPECTED, 1, "the agent failed in %d (%s)", (int)link->target->pid,
-		   link->target->comm);
+	vz_err_set(err, VZ_EXIT_UNEXPECTED, 1, "the agent failed in %d (%s)",
+		   (int)link->target->pid, link->target->comm);
 	vz_err_why(err, "%s (code %u)", text[0] ? text : "it gave no reason", error);
 }
 

@@ -25,7 +25,8 @@ void vz_link_boot(const struct vz_python *python, const struct vz_arena *arena, 
 int vz_link_open(struct vz_link *link, uint64_t timeout_ns, struct vz_err *err);
 /** The agent's state; VZ_STATE_FAILED for anything that is none. */
 enum vz_state vz_link_state(const struct vz_link *link);
-/** Is the payload still mapped in the target?  False as well once the target is gone or has run exec. */
+/** Is the payload still mapped in the target?  False as well once the target is gone or has run
+ * exec. */
 bool vz_link_alive(struct vz_link *link);
 /** We are alive: at least once a second. */
 void vz_link_renew(struct vz_link *link);

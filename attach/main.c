@@ -60,9 +60,8 @@ static int record(struct vz_opts *opts)
 {
 	static struct vz_report report;
 	static char text[16384];
-	const struct vz_payload_bytes payload = {
-		vz_payload_elf, (size_t)(vz_payload_elf_end - vz_payload_elf)
-	};
+	const struct vz_payload_bytes payload = { vz_payload_elf,
+						  (size_t)(vz_payload_elf_end - vz_payload_elf) };
 	struct vz_err err = { 0 };
 	enum vz_exit code;
 

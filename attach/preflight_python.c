@@ -342,20 +342,12 @@ static bool sample_gil(const struct vz_target *target, const struct vz_python *p
 	       (ret->locked == 0 || ret->locked == 1);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 void vz_gil_watch(const struct vz_target *target, const struct vz_python *python,
 		  uint64_t window_ns, struct vz_gil *ret)
 {
 	static const struct timespec pause = { .tv_nsec = WATCH_PAUSE_NS };
 	struct gil_sample first, sample;
-	uint64_t end = now_ns() + window_ns;
+	uint64_t end = vz_now_ns() + window_ns;
 	uint64_t gil = gil_raddr(target, python);
 
 	memset(ret, 0, sizeof(*ret));
@@ -365,7 +357,7 @@ void vz_gil_watch(const struct vz_target *target, const struct vz_python *python
 	for (;;) {
 		ret->moved = sample.locked == 0 || sample.holder != first.holder ||
 			     sample.switches != first.switches;
-		if (ret->moved || now_ns() >= end)
+		if (ret->moved || vz_now_ns() >= end)
 			break;
 		nanosleep(&pause, NULL);
 		if (!sample_gil(target, python, gil, &sample))

@@ -65,9 +65,9 @@ static void restored_line(const struct vz_report *r, struct text *t)
 	const struct vz_residue *d = &r->residue;
 
 	if (!r->compared) {
-		add(t, "  target     %s\n", r->end == VZ_END_TARGET
-						   ? (r->exec ? "runs another program now" : "gone")
-						   : "not compared: its state is unknown");
+		add(t, "  target     %s\n",
+		    r->end == VZ_END_TARGET ? (r->exec ? "runs another program now" : "gone")
+					    : "not compared: its state is unknown");
 		return;
 	}
 	add(t, "  target     %s: maps %s, files %s, threads %s, signals %s, hooks %s\n",
@@ -83,7 +83,9 @@ static void losses(const struct vz_report *r, struct text *t)
 	char n[32];
 
 	if (r->totals.lost)
-		add(t, "  LOST       %s records: the buffers were full (--ring-size); the trace says where\n",
+		add(t,
+		    "  LOST       %s records: the buffers were full (--ring-size); the trace says "
+		    "where\n",
 		    grouped(r->totals.lost, n));
 	if (r->totals.unseen_exits || r->totals.orphan_exits)
 		add(t, "  unpaired   %llu frames left unseen, %llu exits without an entry\n",
@@ -95,14 +97,17 @@ static void losses(const struct vz_report *r, struct text *t)
 		add(t, "  missed     %u threads came and went before they were found\n",
 		    r->threads_missed);
 	if (r->threads_refused)
-		add(t, "  refused    %u threads found no place in the buffers\n", r->threads_refused);
+		add(t, "  refused    %u threads found no place in the buffers\n",
+		    r->threads_refused);
 	if (r->interps_skipped)
-		add(t, "  skipped    %u interpreters with a GIL of their own\n", r->interps_skipped);
+		add(t, "  skipped    %u interpreters with a GIL of their own\n",
+		    r->interps_skipped);
 	if (r->totals.damaged)
 		add(t, "  DAMAGED    %llu times the target overwrote the shared memory\n",
 		    (unsigned long long)r->totals.damaged);
 	if (r->long_wait)
-		add(t, "  note       the borrowed thread's own time limit may have started afresh\n");
+		add(t,
+		    "  note       the borrowed thread's own time limit may have started afresh\n");
 }
 
 size_t vz_receipt_text(const struct vz_report *r, char *buf, size_t size)
@@ -116,9 +121,12 @@ size_t vz_receipt_text(const struct vz_report *r, char *buf, size_t size)
 	add(&t, "  events     %s in %s calls, %u threads (%u at the attach), %s functions\n",
 	    grouped(r->totals.events, n[0]), grouped(r->file.calls, n[1]), r->totals.threads,
 	    r->threads_at_attach, grouped(r->totals.functions, n[2]));
-	add(&t, "  file       %s, %s bytes (%.1f a call)\n", r->output, grouped(r->file.bytes, n[3]),
+	add(&t, "  file       %s, %s bytes (%.1f a call)\n", r->output,
+	    grouped(r->file.bytes, n[3]),
 	    r->file.calls ? (double)r->file.bytes / (double)r->file.calls : 0.0);
-	add(&t, "  pause      thread %d for %.0f us (back home after %.0f us); no other thread was stopped\n",
+	add(&t,
+	    "  pause      thread %d for %.0f us (back home after %.0f us); no other thread was "
+	    "stopped\n",
 	    (int)r->borrowed_tid, r->pause_us, r->home_us);
 	losses(r, &t);
 	restored_line(r, &t);
@@ -128,8 +136,11 @@ size_t vz_receipt_text(const struct vz_report *r, char *buf, size_t size)
 /* Bytes of the UTF-8 sequence that begins here, 0 if there is none. */
 static int utf8_len(const unsigned char *c)
 {
-	int len = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
-		  : c[0] >= 0xf0 && c[0] < 0xf5 ? 4 : 0;
+	int len = c[0] < 0x80                   ? 1
+		  : c[0] >= 0xc2 && c[0] < 0xe0 ? 2
+		  : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
+		  : c[0] >= 0xf0 && c[0] < 0xf5 ? 4
+						: 0;
 
 	for (int i = 1; i < len; i++)
 		if ((c[i] & 0xc0) != 0x80)

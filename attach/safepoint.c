@@ -12,22 +12,34 @@ struct syscall_rule {
 	const char *name;
 };
 
-/* Calls that libc makes while it holds a lock that we need, or whose thread must not be borrowed. */
+/* Calls that libc makes while it holds a lock that we need, or whose thread must not be borrowed.
+ */
 static const struct syscall_rule holds_locks[] = {
-	{ SYS_mmap, "mmap" },       { SYS_munmap, "munmap" },     { SYS_mprotect, "mprotect" },
-	{ SYS_brk, "brk" },         { SYS_madvise, "madvise" },   { SYS_mremap, "mremap" },
-	{ SYS_clone, "clone" },     { SYS_clone3, "clone3" },     { SYS_fork, "fork" },
-	{ SYS_vfork, "vfork" },     { SYS_execve, "execve" },     { SYS_execveat, "execveat" },
-	{ SYS_exit, "exit" },       { SYS_exit_group, "exit" },   { SYS_open, "open" },
-	{ SYS_openat, "openat" },   { SYS_rt_sigreturn, "rt_sigreturn" },
+	{ SYS_mmap, "mmap" },
+	{ SYS_munmap, "munmap" },
+	{ SYS_mprotect, "mprotect" },
+	{ SYS_brk, "brk" },
+	{ SYS_madvise, "madvise" },
+	{ SYS_mremap, "mremap" },
+	{ SYS_clone, "clone" },
+	{ SYS_clone3, "clone3" },
+	{ SYS_fork, "fork" },
+	{ SYS_vfork, "vfork" },
+	{ SYS_execve, "execve" },
+	{ SYS_execveat, "execveat" },
+	{ SYS_exit, "exit" },
+	{ SYS_exit_group, "exit" },
+	{ SYS_open, "open" },
+	{ SYS_openat, "openat" },
+	{ SYS_rt_sigreturn, "rt_sigreturn" },
 	{ SYS_rt_sigsuspend, "sigsuspend" },
 };
 
 /* Waits whose relative limit would start afresh, or that end with EINTR: picked last. */
 static const long poor_waits[] = {
-	SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_recvfrom,     SYS_recvmsg,
-	SYS_accept,     SYS_accept4,     SYS_semop,        SYS_rt_sigtimedwait, SYS_semtimedop,
-	SYS_io_getevents, SYS_io_uring_enter,
+	SYS_epoll_wait,      SYS_epoll_pwait, SYS_epoll_pwait2, SYS_recvfrom,
+	SYS_recvmsg,         SYS_accept,      SYS_accept4,      SYS_semop,
+	SYS_rt_sigtimedwait, SYS_semtimedop,  SYS_io_getevents, SYS_io_uring_enter,
 };
 
 static const char *const other_mallocs[] = { "jemalloc", "tcmalloc", "mimalloc" };

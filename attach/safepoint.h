@@ -21,7 +21,8 @@ int vz_safepoint_check(const struct vz_target *target, const struct vz_objects *
 		       const struct vz_maps *maps, const struct vz_python *python,
 		       const struct vz_cpu *cpu, uint64_t rseq, char *why, size_t why_size);
 
-/** How good a candidate a thread is, judged without stopping it; lower is better, negative: never. */
+/** How good a candidate a thread is, judged without stopping it; lower is better, negative: never.
+ */
 int vz_safepoint_rank(const struct vz_task *task);
 
 #endif /* VZ_ATTACH_SAFEPOINT_H */

@@ -21,14 +21,6 @@ enum {
 	PROGRESS_MS = 1000,
 };
 
-uint64_t vz_session_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * VZ_SEC + (uint64_t)ts.tv_nsec;
-}
-
 void vz_session_sleep_ms(long ms)
 {
 	struct timespec ts = { ms / 1000, ms % 1000 * VZ_MS };
@@ -62,14 +54,14 @@ static bool agent_present(const struct vz_maps *maps)
 /* The agent of a tool that died leaves by itself: give it the time that it needs. */
 static int wait_for_leftover(struct session *s)
 {
-	uint64_t deadline = vz_session_now() + (uint64_t)LEFTOVER_TIMEOUT_MS * VZ_MS;
+	uint64_t deadline = vz_now_ns() + (uint64_t)LEFTOVER_TIMEOUT_MS * VZ_MS;
 
 	for (;;) {
 		int rc = vz_maps_read(s->target.pid, &s->maps, s->err);
 
 		if (rc < 0 || !agent_present(&s->maps))
 			return rc;
-		if (vz_session_now() >= deadline)
+		if (vz_now_ns() >= deadline)
 			break;
 		vz_maps_fini(&s->maps);
 		vz_session_sleep_ms(20);
@@ -105,11 +97,11 @@ static int step_examine(struct session *s)
 
 int vz_session_fail_output(struct session *s, const char *what, int error)
 {
-	vz_err_set(s->err, error == EEXIST ? VZ_EXIT_USAGE : VZ_EXIT_UNEXPECTED, error, "%s %s", what,
-		   s->opts->output);
+	vz_err_set(s->err, error == EEXIST ? VZ_EXIT_USAGE : VZ_EXIT_UNEXPECTED, error, "%s %s",
+		   what, s->opts->output);
 	vz_err_why(s->err, "%s", error == EEXIST ? "it is there already" : strerror(error));
-	vz_err_try(s->err, "%s", error == EEXIST ? "another name with -o, or --force"
-						 : "another place with -o");
+	vz_err_try(s->err, "%s",
+		   error == EEXIST ? "another name with -o, or --force" : "another place with -o");
 	return -error;
 }
 
@@ -157,8 +149,7 @@ static int step_inject(struct session *s)
 	s->report->attempts = s->injection.attempts;
 	s->report->borrowed_tid = s->injection.tid;
 	s->report->long_wait = s->injection.long_wait;
-	s->report->pause_us =
-		(double)(s->injection.resume_ns - s->injection.interrupt_ns) / 1000.0;
+	s->report->pause_us = (double)(s->injection.resume_ns - s->injection.interrupt_ns) / 1000.0;
 	rc = vz_link_open(&s->link, READY_TIMEOUT_S * VZ_SEC, s->err);
 	s->opened = rc == 0;
 	return rc;
@@ -172,19 +163,22 @@ static int explain_gil(struct session *s)
 	vz_err_set(s->err, VZ_EXIT_UNSAFE, ETIMEDOUT, "%d (%s) did not release the GIL in time",
 		   (int)s->target.pid, s->target.comm);
 	if (gil.known && gil.holder_tid)
-		vz_err_why(s->err, "thread %d holds it, most likely in C code that does not release it",
+		vz_err_why(s->err,
+			   "thread %d holds it, most likely in C code that does not release it",
 			   (int)gil.holder_tid);
 	else
-		vz_err_why(s->err, "some thread holds it, most likely in C code that does not release it");
-	vz_err_try(s->err, "again later, or with a longer --gil-timeout; a waiting thread of ours stays "
-			   "in the target and removes itself when it gets its turn");
+		vz_err_why(s->err,
+			   "some thread holds it, most likely in C code that does not release it");
+	vz_err_try(s->err,
+		   "again later, or with a longer --gil-timeout; a waiting thread of ours stays "
+		   "in the target and removes itself when it gets its turn");
 	return -ETIMEDOUT;
 }
 
 /* Wait until the agent has the GIL and the hooks are in. */
 static int step_hook(struct session *s)
 {
-	uint64_t deadline = vz_session_now() + s->opts->gil_timeout_ns, said = vz_session_now() + VZ_SEC;
+	uint64_t deadline = vz_now_ns() + s->opts->gil_timeout_ns, said = vz_now_ns() + VZ_SEC;
 
 	for (;;) {
 		enum vz_state state = vz_link_state(&s->link);
@@ -196,27 +190,30 @@ static int step_hook(struct session *s)
 			return -ECANCELED;
 		}
 		if (!vz_target_alive(&s->target)) {
-			vz_err_set(s->err, VZ_EXIT_NO_PROCESS, ESRCH, "%d (%s) ended during the attach",
-				   (int)s->target.pid, s->target.comm);
+			vz_err_set(s->err, VZ_EXIT_NO_PROCESS, ESRCH,
+				   "%d (%s) ended during the attach", (int)s->target.pid,
+				   s->target.comm);
 			return -ESRCH;
 		}
-		if (vz_session_now() >= deadline)
+		if (vz_now_ns() >= deadline)
 			return explain_gil(s);
 		if (*s->stop) {
-			vz_err_set(s->err, VZ_EXIT_UNSAFE, EINTR, "stopped before the recording began");
-			vz_err_why(s->err, "the GIL of %d (%s) was not free yet", (int)s->target.pid,
-				   s->target.comm);
+			vz_err_set(s->err, VZ_EXIT_UNSAFE, EINTR,
+				   "stopped before the recording began");
+			vz_err_why(s->err, "the GIL of %d (%s) was not free yet",
+				   (int)s->target.pid, s->target.comm);
 			return -EINTR;
 		}
-		if (!s->opts->quiet && vz_session_now() >= said) {
-			fprintf(stderr, "vizattach: waiting for the GIL of %d ...\n", (int)s->target.pid);
-			said = vz_session_now() + 2 * VZ_SEC;
+		if (!s->opts->quiet && vz_now_ns() >= said) {
+			fprintf(stderr, "vizattach: waiting for the GIL of %d ...\n",
+				(int)s->target.pid);
+			said = vz_now_ns() + 2 * VZ_SEC;
 		}
 		vz_link_renew(&s->link);
 		nanosleep(&(struct timespec){ 0, 200 * 1000 }, NULL);
 	}
 	s->report->recorded = true;
-	s->record_ns = vz_session_now();
+	s->record_ns = vz_now_ns();
 	s->report->attach_ms = (double)(s->record_ns - s->begin_ns) / 1e6;
 	return 0;
 }
@@ -228,7 +225,8 @@ static void describe_thread(void *context, uint32_t ns_tid, pid_t *tid, char *na
 	struct vz_tasks tasks;
 	struct vz_err ignored;
 
-	if (vz_task_read(s->target.pid, (pid_t)ns_tid, &task) == 0 && task.ns_tid == (pid_t)ns_tid) {
+	if (vz_task_read(s->target.pid, (pid_t)ns_tid, &task) == 0 &&
+	    task.ns_tid == (pid_t)ns_tid) {
 		snprintf(name, size, "%s", task.tid == s->target.pid ? "MainThread" : task.comm);
 		return;
 	}
@@ -263,13 +261,14 @@ static int step_file(struct session *s)
 {
 	struct timespec wall;
 	struct vz_clock_pair second = vz_clock_pair_now(s->clock_is_ns);
-	uint64_t now = vz_session_now(), start = s->injection.resume_ns; /* no event is older */
+	uint64_t now = vz_now_ns(), start = s->injection.resume_ns; /* no event is older */
 	int rc;
 
 	clock_gettime(CLOCK_REALTIME, &wall);
 	vz_clock_init(&s->clock, s->clock_is_ns, s->first_pair, second);
 	rc = vz_tracefile_new(s->out_fd, s->target.pid, start,
-			      (uint64_t)wall.tv_sec * VZ_SEC + (uint64_t)wall.tv_nsec - (now - start),
+			      (uint64_t)wall.tv_sec * VZ_SEC + (uint64_t)wall.tv_nsec -
+				      (now - start),
 			      &s->tf, s->err);
 	if (rc < 0)
 		return rc;
@@ -324,7 +323,7 @@ static bool target_exited(struct session *s, int timeout_ms)
 /* One round; true while it should go on. */
 static bool record_once(struct session *s, uint64_t end, enum vz_end *why)
 {
-	uint64_t words = vz_drain_poll(s->drain), now = vz_session_now();
+	uint64_t words = vz_drain_poll(s->drain), now = vz_now_ns();
 	enum vz_state state = vz_link_state(&s->link);
 	/* The first Ctrl-C ends the recording. */
 	if (*s->stop)
@@ -351,10 +350,10 @@ static void record(struct session *s)
 		fprintf(stderr, "vizattach: recording %d (%s, python %s), %s\n", (int)s->target.pid,
 			s->target.comm, s->report->python,
 			end ? "for the time given" : "until Ctrl-C");
-	s->next_progress_ns = vz_session_now() + (uint64_t)PROGRESS_MS * VZ_MS;
+	s->next_progress_ns = vz_now_ns() + (uint64_t)PROGRESS_MS * VZ_MS;
 	while (record_once(s, end, &s->report->end))
 		;
-	s->report->duration_ns = vz_session_now() - s->record_ns;
+	s->report->duration_ns = vz_now_ns() - s->record_ns;
 	if (!s->opts->quiet && isatty(STDERR_FILENO))
 		fprintf(stderr, "\r\033[K");
 	s->report->cpu_ns = cpu_ns() - cpu;
@@ -369,7 +368,8 @@ static double home_us(struct session *s)
 	    boot.nonce != s->link.nonce || !boot.home_done || s->clock_is_ns)
 		return 0;
 	if (boot.home_ticks > s->injection.detach_tsc)
-		after = (double)(boot.home_ticks - s->injection.detach_tsc) * s->clock.rate / 1000.0;
+		after = (double)(boot.home_ticks - s->injection.detach_tsc) * s->clock.rate /
+			1000.0;
 	return s->report->pause_us + after;
 }
 
@@ -387,8 +387,10 @@ enum vz_exit vz_session_run(struct vz_opts *opts, const struct vz_payload_bytes 
 		vz_err_set(err, VZ_EXIT_UNEXPECTED, ENOMEM, "out of memory");
 		return VZ_EXIT_UNEXPECTED;
 	}
-	*s = (struct session){ .opts = opts, .stop = stop, .report = report, .err = err, .out_fd = -1 };
-	s->begin_ns = vz_session_now();
+	*s = (struct session){
+		.opts = opts, .stop = stop, .report = report, .err = err, .out_fd = -1
+	};
+	s->begin_ns = vz_now_ns();
 	s->clock_is_ns = !vz_clock_tsc_usable();
 	s->first_pair = vz_clock_pair_now(s->clock_is_ns);
 	rc = vz_image_init(payload->elf, payload->len, &s->image, err);

@@ -29,13 +29,13 @@ struct vz_report {
 	char python[80];
 	char output[4096];
 	enum vz_end end;
-	bool recorded;      /* hooks were in */
-	bool exec;          /* the target replaced itself */
-	bool restored;      /* before and after agree, or differ only in the program's own doing */
+	bool recorded; /* hooks were in */
+	bool exec;     /* the target replaced itself */
+	bool restored; /* before and after agree, or differ only in the program's own doing */
 	bool compared;
-	double pause_us;    /* the borrowed thread: from the request to stop until it was let go */
-	double home_us;     /* ... until it was back where it had been; 0: unknown */
-	double attach_ms;   /* from the start of the program to the first possible event */
+	double pause_us;  /* the borrowed thread: from the request to stop until it was let go */
+	double home_us;   /* ... until it was back where it had been; 0: unknown */
+	double attach_ms; /* from the start of the program to the first possible event */
 	double gil_wait_us, install_us, remove_us;
 	unsigned attempts;
 	pid_t borrowed_tid;
@@ -45,7 +45,7 @@ struct vz_report {
 	struct vz_tracefile_totals file;
 	uint32_t threads_at_attach, threads_adopted, threads_late, threads_refused, threads_missed;
 	uint32_t interps_hooked, interps_skipped;
-	uint64_t cpu_ns;    /* of vizattach, while recording */
+	uint64_t cpu_ns; /* of vizattach, while recording */
 	struct vz_residue residue;
 };
 

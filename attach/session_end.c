@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "attach/session_priv.h"
+#include "attach/util.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,7 +14,7 @@ enum { LEAVE_TIMEOUT_S = 20, ENDING_MS = 500 };
 static bool agent_leaves(struct session *s)
 {
 	/* Without the GIL it may wait for ever: it leaves when it gets its turn. */
-	uint64_t deadline = vz_session_now() + (s->report->recorded ? LEAVE_TIMEOUT_S : 1) * VZ_SEC;
+	uint64_t deadline = vz_now_ns() + (s->report->recorded ? LEAVE_TIMEOUT_S : 1) * VZ_SEC;
 
 	vz_link_stop(&s->link);
 	for (;;) {
@@ -23,9 +24,10 @@ static bool agent_leaves(struct session *s)
 
 		if (s->drain)
 			vz_drain_poll(s->drain);
-		if (state == VZ_STATE_GONE || (state == VZ_STATE_FAILED && !s->link.control->left_hooks))
+		if (state == VZ_STATE_GONE ||
+		    (state == VZ_STATE_FAILED && !s->link.control->left_hooks))
 			return true;
-		if (state == VZ_STATE_FAILED || vz_session_now() >= deadline || !there)
+		if (state == VZ_STATE_FAILED || vz_now_ns() >= deadline || !there)
 			return false;
 		vz_link_renew(&s->link);
 		vz_session_sleep_ms(1);
@@ -35,10 +37,10 @@ static bool agent_leaves(struct session *s)
 /* The agent's thread, its code and its memory go by themselves: see it happen. */
 static bool memory_gone(struct session *s, uint64_t timeout_ns)
 {
-	uint64_t deadline = vz_session_now() + timeout_ns;
+	uint64_t deadline = vz_now_ns() + timeout_ns;
 
 	while (vz_link_alive(&s->link)) {
-		if (vz_session_now() >= deadline)
+		if (vz_now_ns() >= deadline)
 			return false;
 		vz_session_sleep_ms(1);
 	}
@@ -71,18 +73,18 @@ static void compare(struct session *s, bool gone)
 	uint64_t magic = 0;
 	bool ours = false;
 
-	/* The program may have got the same addresses since: ours is what still carries our mark. */
+	/* The program may have got the same addresses since: ours is what still carries our mark.
+	 */
 	if (!gone)
-		ranges[nranges++] = (struct vz_range){
-			s->injection.image_base, s->injection.image_base + s->image.image_bytes
-		};
+		ranges[nranges++] =
+			(struct vz_range){ s->injection.image_base,
+					   s->injection.image_base + s->image.image_bytes };
 	if (s->link.boot.private_raddr &&
 	    vz_target_read(&s->target, s->link.boot.private_raddr, &magic, sizeof(magic)) == 0 &&
 	    magic == VZ_WIRE_MAGIC)
-		ranges[nranges++] = (struct vz_range){
-			s->link.boot.private_raddr,
-			s->link.boot.private_raddr + s->link.boot.private_bytes
-		};
+		ranges[nranges++] = (struct vz_range){ s->link.boot.private_raddr,
+						       s->link.boot.private_raddr +
+							       s->link.boot.private_bytes };
 
 	if (!s->before || vz_snapshot_take(&s->target, &after, &ignored) < 0)
 		return;
@@ -122,7 +124,7 @@ static void undo_inject(struct session *s)
 static enum vz_exit finish_file(struct session *s)
 {
 	char counters[512];
-	uint64_t now = vz_session_now();
+	uint64_t now = vz_now_ns();
 	int rc;
 
 	vz_drain_finish(s->drain, now);
@@ -146,7 +148,8 @@ static enum vz_exit finish_file(struct session *s)
 		return VZ_EXIT_OK;
 	vz_session_fail_output(s, "could not finish", -rc);
 	s->err->hint[0] = '\0';
-	vz_err_try(s->err, "free some space; what was written so far is in %s, and vizview reads it",
+	vz_err_try(s->err,
+		   "free some space; what was written so far is in %s, and vizview reads it",
 		   s->part);
 	return VZ_EXIT_UNEXPECTED;
 }
@@ -156,8 +159,9 @@ static enum vz_exit judge(struct session *s)
 	struct vz_report *r = s->report;
 
 	if (r->end == VZ_END_TARGET) {
-		vz_err_set(s->err, VZ_EXIT_TARGET_ENDED, 1, r->exec ? "%d (%s) replaced itself by another program"
-								   : "%d (%s) ended while it was recorded",
+		vz_err_set(s->err, VZ_EXIT_TARGET_ENDED, 1,
+			   r->exec ? "%d (%s) replaced itself by another program"
+				   : "%d (%s) ended while it was recorded",
 			   (int)s->target.pid, s->target.comm);
 		vz_err_why(s->err, "the trace up to then is complete: %s", s->opts->output);
 		return VZ_EXIT_TARGET_ENDED;
@@ -167,11 +171,15 @@ static enum vz_exit judge(struct session *s)
 		return VZ_EXIT_UNEXPECTED;
 	}
 	if (!r->compared) {
-		vz_err_set(s->err, VZ_EXIT_UNEXPECTED, 1, "cannot tell whether %d (%s) was restored",
-			   (int)s->target.pid, s->target.comm);
-		vz_err_why(s->err, "the agent did not say that it left within %d s, or /proc could not be read",
+		vz_err_set(s->err, VZ_EXIT_UNEXPECTED, 1,
+			   "cannot tell whether %d (%s) was restored", (int)s->target.pid,
+			   s->target.comm);
+		vz_err_why(s->err,
+			   "the agent did not say that it left within %d s, or /proc could not be "
+			   "read",
 			   LEAVE_TIMEOUT_S);
-		vz_err_try(s->err, "look for \"vizattach\" in /proc/%d/maps; the trace is complete: %s",
+		vz_err_try(s->err,
+			   "look for \"vizattach\" in /proc/%d/maps; the trace is complete: %s",
 			   (int)s->target.pid, s->opts->output);
 		return VZ_EXIT_UNEXPECTED;
 	}
@@ -219,4 +227,3 @@ enum vz_exit vz_session_finish(struct session *s, int rc)
 		vz_target_close(&s->target);
 	return code;
 }
-

@@ -39,11 +39,11 @@ struct session {
 	bool injected, opened;
 };
 
-uint64_t vz_session_now(void);
 void vz_session_sleep_ms(long ms);
 /** Describe why the output cannot be used; returns -ERROR. */
 int vz_session_fail_output(struct session *s, const char *what, int error);
-/** Undo what was done, finish the trace, and say how it went; RC is what stopped the steps, 0: nothing. */
+/** Undo what was done, finish the trace, and say how it went; RC is what stopped the steps, 0:
+ * nothing. */
 enum vz_exit vz_session_finish(struct session *s, int rc);
 
 #endif /* VZ_ATTACH_SESSION_PRIV_H */

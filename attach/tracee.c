@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "attach/tracee.h"
+#include "attach/util.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -35,20 +36,13 @@ static void step(const char *operation)
 		vz_tracee_step(operation);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void on_alarm(int sig)
 {
 	(void)sig; /* only interrupts waitid */
 }
 
-/* waitid has no timeout: an alarm that repeats interrupts it, also if the first one comes too early. */
+/* waitid has no timeout: an alarm that repeats interrupts it, also if the first one comes too
+ * early. */
 static void alarm_arm(bool on, struct sigaction *old)
 {
 	struct itimerval every = { { 0, on ? 5000 : 0 }, { 0, on ? 5000 : 0 } };
@@ -76,7 +70,7 @@ static int wait_report(pid_t tid, uint64_t deadline, siginfo_t *si)
 			break;
 		if (errno != EINTR)
 			return -ESRCH;
-		if (now_ns() >= deadline)
+		if (vz_now_ns() >= deadline)
 			return -ETIMEDOUT;
 	}
 	if (si->si_code == CLD_EXITED || si->si_code == CLD_KILLED || si->si_code == CLD_DUMPED)
@@ -130,7 +124,7 @@ int vz_tracee_stop(struct vz_tracee *t, pid_t tid, uint64_t timeout_ns)
 	if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) < 0)
 		return -errno;
 	t->seized = true;
-	t->interrupt_ns = now_ns();
+	t->interrupt_ns = vz_now_ns();
 	step("INTERRUPT");
 	if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0) {
 		rc = -errno;
@@ -141,7 +135,7 @@ int vz_tracee_stop(struct vz_tracee *t, pid_t tid, uint64_t timeout_ns)
 	rc = wait_stop(t, false, t->interrupt_ns + timeout_ns);
 	alarm_arm(false, &old);
 	t->stopped = rc == 0;
-	t->stop_ns = now_ns();
+	t->stop_ns = vz_now_ns();
 	if (rc < 0)
 		vz_tracee_detach(t);
 	return rc;
@@ -185,7 +179,7 @@ int vz_tracee_set_sigmask(struct vz_tracee *t, uint64_t mask)
 
 int vz_tracee_syscall(struct vz_tracee *t, uint64_t timeout_ns, int64_t *result)
 {
-	uint64_t deadline = now_ns() + timeout_ns, regs[VZ_ARCH_WORDS];
+	uint64_t deadline = vz_now_ns() + timeout_ns, regs[VZ_ARCH_WORDS];
 	struct iovec iov = { regs, sizeof(regs) };
 	struct sigaction old;
 	int rc = 0;
@@ -238,7 +232,7 @@ void vz_tracee_detach(struct vz_tracee *t)
 	if (!t->seized)
 		return;
 	step("DETACH");
-	t->resume_ns = now_ns();
+	t->resume_ns = vz_now_ns();
 	/* A thread that is not stopped cannot be detached; the kernel does it when we exit. */
 	if (ptrace(PTRACE_DETACH, t->tid, 0, 0) == 0 || errno == ESRCH)
 		t->seized = false;

@@ -38,7 +38,8 @@ int vz_tracee_stop(struct vz_tracee *t, pid_t tid, uint64_t timeout_ns);
 int vz_tracee_get(struct vz_tracee *t, struct vz_cpu *cpu);
 int vz_tracee_set_regs(struct vz_tracee *t, const uint64_t regs[VZ_ARCH_WORDS]);
 int vz_tracee_set_sigmask(struct vz_tracee *t, uint64_t mask);
-/** Run the system call that the registers are set up for; *RESULT as the kernel returned it.  It stays stopped. */
+/** Run the system call that the registers are set up for; *RESULT as the kernel returned it.  It
+ * stays stopped. */
 int vz_tracee_syscall(struct vz_tracee *t, uint64_t timeout_ns, int64_t *result);
 /** A signal that the thread does not block is waiting for it. */
 bool vz_tracee_signal_pending(struct vz_tracee *t, uint64_t sigmask);

@@ -31,7 +31,8 @@ __attribute__((visibility("default"))) struct vz_boot vz_boot = {
 };
 
 /* The agent's stack, behind a guard page: unmapped with the image, never cached by libc. */
-__attribute__((visibility("default"), aligned(4096))) uint8_t vz_agent_stack[GUARD_BYTES + STACK_BYTES];
+__attribute__((visibility("default"), aligned(4096)))
+uint8_t vz_agent_stack[GUARD_BYTES + STACK_BYTES];
 const struct vz_hook_ops *vz_hooks;
 /* See atfork.h: asked to end for a fork; ended. */
 static uint32_t park_wanted, parked;
@@ -213,9 +214,11 @@ static int make_arena(void)
 	void *private;
 	long fd, at;
 
-	fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach", VZ_MFD_CLOEXEC | VZ_MFD_ALLOW_SEALING | VZ_MFD_NOEXEC_SEAL, 0);
+	fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach",
+		    VZ_MFD_CLOEXEC | VZ_MFD_ALLOW_SEALING | VZ_MFD_NOEXEC_SEAL, 0);
 	if (fd < 0) /* before Linux 6.3 */
-		fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach", VZ_MFD_CLOEXEC | VZ_MFD_ALLOW_SEALING, 0);
+		fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach",
+			    VZ_MFD_CLOEXEC | VZ_MFD_ALLOW_SEALING, 0);
 	if (fd < 0)
 		return -1;
 	vz_boot.arena_fd = (int32_t)fd;
@@ -231,7 +234,7 @@ static int make_arena(void)
 	private = vz_map_anonymous(private_bytes);
 	if (!private)
 		return -1;
-	vz_boot.private_raddr = (uint64_t)private;
+	vz_boot.private_raddr = (uint64_t) private;
 	vz_boot.private_bytes = private_bytes;
 	if (vz_sys(VZ_SYS_MADVISE, (long)private, (long)private_bytes, VZ_MADV_WIPEONFORK) < 0)
 		return -1;
@@ -287,7 +290,8 @@ static int record_and_leave(void)
 	set_state(VZ_STATE_LEAVING);
 	remove_hooks();
 	if (vz_control->left_hooks) {
-		set_state(VZ_STATE_FAILED); /* something may still call us: stay mapped, and say so */
+		set_state(
+			VZ_STATE_FAILED); /* something may still call us: stay mapped, and say so */
 		for (;;)
 			vz_sleep_ns(UINT64_C(3600) * 1000000000u);
 	}
@@ -379,13 +383,13 @@ static void start_agent(void)
 	vz_sys(VZ_SYS_MPROTECT, (long)vz_agent_stack, GUARD_BYTES, 0);
 	rc = LIBC(pthread_attr_init, int, void *)(attr);
 	if (!rc)
-		rc = LIBC(pthread_attr_setstack, int, void *, void *, uint64_t)(
-			attr, vz_agent_stack + GUARD_BYTES, STACK_BYTES);
+		rc = LIBC(pthread_attr_setstack, int, void *, void *,
+			  uint64_t)(attr, vz_agent_stack + GUARD_BYTES, STACK_BYTES);
 	if (!rc)
 		rc = LIBC(pthread_attr_setdetachstate, int, void *, int)(attr, DETACHED);
 	if (!rc)
-		rc = LIBC(pthread_create, int, void *, void *, void *(*)(void *), void *)(
-			thread, attr, agent_main, NULL);
+		rc = LIBC(pthread_create, int, void *, void *, void *(*)(void *),
+			  void *)(thread, attr, agent_main, NULL);
 	LIBC(pthread_attr_destroy, int, void *)(attr);
 	vz_boot.create_result = rc;
 	if (rc && !vz_control) {
@@ -404,7 +408,8 @@ void vz_agent_unpark(void)
 	if (__atomic_load_n(&vz_control->state, __ATOMIC_ACQUIRE) != VZ_STATE_RUNNING)
 		return;
 	__atomic_store_n(&park_wanted, 0, __ATOMIC_RELEASE);
-	/* Until it has said its own number, the new agent is nobody that could be seen to be gone. */
+	/* Until it has said its own number, the new agent is nobody that could be seen to be gone.
+	 */
 	__atomic_store_n(&vz_boot.agent_tid, 0, __ATOMIC_RELEASE);
 	/* The agent inherits a full mask: no signal of the program is for it. */
 	vz_sys6(VZ_SYS_RT_SIGPROCMASK, SIG_SETMASK, (long)&all, (long)&before, 8, 0, 0);
@@ -439,7 +444,8 @@ static int must_interrupt(const struct vz_home *home)
 
 __attribute__((used)) void vz_start(struct vz_home *home)
 {
-	/* The image came as one readable, executable mapping; nothing may be written before this. */
+	/* The image came as one readable, executable mapping; nothing may be written before this.
+	 */
 	if (vz_sys(VZ_SYS_MPROTECT, (long)vz_boot.writable_base, (long)vz_boot.writable_bytes,
 		   VZ_PROT_READ | VZ_PROT_WRITE) == 0) {
 		vz_boot.entry_ticks = vz_tsc();

@@ -38,7 +38,8 @@ struct vz_home {
 /** A hook found itself in a forked child: arrange that the child gets rid of us. */
 void vz_agent_in_child(void);
 
-/** End the agent thread if it is all that makes the process multi-threaded; waits until it is gone.  GIL held. */
+/** End the agent thread if it is all that makes the process multi-threaded; waits until it is gone.
+ * GIL held. */
 void vz_agent_park(void);
 /** Start it again if it was parked. */
 void vz_agent_unpark(void);

@@ -41,7 +41,8 @@ static void *on_after(void *self, void *const *args, uint64_t nargs, void *names
 	return VZ_PY_DATA(_Py_NoneStruct);
 }
 
-/* os.register_at_fork has no counterpart, so its lists must be where the table says; NULL: no list yet. */
+/* os.register_at_fork has no counterpart, so its lists must be where the table says; NULL: no list
+ * yet. */
 static void *list_at(uint8_t *is, uint32_t offset)
 {
 	return vz_load_ptr(is, offset);
@@ -76,8 +77,8 @@ static int take_out(uint32_t offset, struct fork_hook *hook)
 
 	for (int64_t i = n - 1; i >= 0; i--)
 		if (VZ_PY(PyList_GetItem, void *, void *, int64_t)(list, i) == hook)
-			return VZ_PY(PyList_SetSlice, int, void *, int64_t, int64_t, void *)(
-				       list, i, i + 1, NULL) == 0;
+			return VZ_PY(PyList_SetSlice, int, void *, int64_t, int64_t,
+				     void *)(list, i, i + 1, NULL) == 0;
 	return 1;
 }
 
@@ -86,19 +87,21 @@ static int call_register(void)
 {
 	void *modules = VZ_PY(PySys_GetObject, void *, const char *)("modules");
 	void *posix = modules ? VZ_PY(PyDict_GetItemString, void *, void *, const char *)(modules,
-											"posix")
+											  "posix")
 			      : NULL;
-	void *function = posix ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(
-					 posix, "register_at_fork")
+	void *function = posix ? VZ_PY(PyObject_GetAttrString, void *, void *,
+				       const char *)(posix, "register_at_fork")
 			       : NULL;
 	void *args = function ? VZ_PY(PyTuple_New, void *, int64_t)(0) : NULL;
 	void *named = args ? VZ_PY(PyDict_New, void *, void)() : NULL, *result = NULL;
 
 	if (named &&
-	    !VZ_PY(PyDict_SetItemString, int, void *, const char *, void *)(named, "before", &before) &&
-	    !VZ_PY(PyDict_SetItemString, int, void *, const char *, void *)(named, "after_in_parent",
-									    &after))
-		result = VZ_PY(PyObject_Call, void *, void *, void *, void *)(function, args, named);
+	    !VZ_PY(PyDict_SetItemString, int, void *, const char *, void *)(named, "before",
+									    &before) &&
+	    !VZ_PY(PyDict_SetItemString, int, void *, const char *,
+		   void *)(named, "after_in_parent", &after))
+		result =
+			VZ_PY(PyObject_Call, void *, void *, void *, void *)(function, args, named);
 	if (VZ_PY(PyErr_Occurred, void *, void)())
 		VZ_PY(PyErr_Clear, void, void)();
 	vz_xdecref(named);

@@ -110,7 +110,8 @@ __asm__(".text\n"
 	"	jmp *16+vz_child_unmap(%rip)\n" /* munmap returns 0 to our caller */
 	"4:	xor %eax, %eax\n"
 	"	ret\n"
-	/* (stack top, flags): new thread continues in vz_reaper on that stack; returns its tid to the caller */
+	/* (stack top, flags): new thread continues in vz_reaper on that stack; returns its tid to
+	   the caller */
 	".globl vz_clone_reaper\n"
 	".hidden vz_clone_reaper\n"
 	"vz_clone_reaper:\n"
@@ -130,7 +131,8 @@ __asm__(".text\n"
 	"	mov $60, %eax\n"
 	"	xor %edi, %edi\n"
 	"	syscall\n"
-	/* (base, bytes, gadget): unmaps the code that runs; libc's "syscall; jmp" goes on to exit(0) */
+	/* (base, bytes, gadget): unmaps the code that runs; libc's "syscall; jmp" goes on to
+	   exit(0) */
 	".globl vz_reaper_exit\n"
 	".hidden vz_reaper_exit\n"
 	"vz_reaper_exit:\n"

@@ -18,9 +18,9 @@ struct vz_interp {
 	uint64_t first;   /* ... when it was hooked, the agent's own thread states left out */
 	uint64_t adopted; /* threads found since */
 	uint8_t hooked;
-	uint8_t own_gil; /* 3.12+: runs beside us, so it is not recorded */
-	uint8_t tool;    /* sys.monitoring id */
-	uint8_t sees_births; /* the frame evaluator finds new threads by itself */
+	uint8_t own_gil;      /* 3.12+: runs beside us, so it is not recorded */
+	uint8_t tool;         /* sys.monitoring id */
+	uint8_t sees_births;  /* the frame evaluator finds new threads by itself */
 	uint8_t no_evaluator; /* it came near the end of a C stack once */
 	uint8_t pad[3];
 };
@@ -34,7 +34,8 @@ extern uint64_t vz_agent_self;
 extern uint64_t vz_agent_births;
 
 struct vz_hook_ops {
-	/** Install in all interpreters and threads, recording open frames.  0 or an enum vz_agent_error; then nothing is installed. */
+	/** Install in all interpreters and threads, recording open frames.  0 or an enum
+	 * vz_agent_error; then nothing is installed. */
 	uint32_t (*install)(void);
 	/** Interpreters or threads may have been born: install there too. */
 	void (*scan)(void);
@@ -47,7 +48,8 @@ extern const struct vz_hook_ops vz_hook_monitoring;
 
 /** Bring vz_interps up to date; new ones are not hooked yet. */
 void vz_interps_refresh(void);
-/** 1 if an interpreter, or a thread where that matters, was born since the last scan.  Needs no GIL. */
+/** 1 if an interpreter, or a thread where that matters, was born since the last scan.  Needs no
+ * GIL. */
 int vz_interps_changed(void);
 /** Say in vz_control why; returns ERROR. */
 uint32_t vz_fail(uint32_t error, const char *text);

@@ -115,8 +115,8 @@ static void bind(struct vz_thread *t, uint8_t *ts)
 	vz_error_save(&saved);
 	dict = VZ_PY(PyThreadState_GetDict, void *, void)();
 	*s = (struct sentinel){ .refcnt = 1, .type = &sentinel_type, .thread = t };
-	if (dict &&
-	    VZ_PY(PyDict_SetItemString, int, void *, const char *, void *)(dict, SENTINEL_KEY, s) == 0) {
+	if (dict && VZ_PY(PyDict_SetItemString, int, void *, const char *,
+			  void *)(dict, SENTINEL_KEY, s) == 0) {
 		t->bound = 1;
 		t->ts = ts;
 	}
@@ -213,7 +213,8 @@ static inline void *record(unsigned kind, void *code)
 	return record_slow(kind, code);
 }
 
-/* PyMethodDef of what the legacy profiler calls a C function, else 0: types and slot wrappers are left out alike. */
+/* PyMethodDef of what the legacy profiler calls a C function, else 0: types and slot wrappers are
+ * left out alike. */
 static inline uint64_t method_def(void **callable)
 {
 	void *type = vz_load_ptr(*callable, VZ_OB_TYPE);
@@ -244,11 +245,11 @@ static inline void *record_c(unsigned kind, void *callable)
 	return record_c_slow(kind, ml, callable);
 }
 
-#define CALLBACK(name, record_what, kind, arg)                                                     \
-	static void *name(void *self, void *const *args, uint64_t nargs, void *names)              \
-	{                                                                                          \
-		(void)self, (void)nargs, (void)names;                                              \
-		return record_what(kind, args[arg]);                                               \
+#define CALLBACK(name, record_what, kind, arg)                                        \
+	static void *name(void *self, void *const *args, uint64_t nargs, void *names) \
+	{                                                                             \
+		(void)self, (void)nargs, (void)names;                                 \
+		return record_what(kind, args[arg]);                                  \
 	}
 
 CALLBACK(on_start, record, VZ_EV_CALL, 0)
@@ -267,22 +268,24 @@ static const struct {
 	callback_fn call;
 	uint8_t c_only, settable;
 } events[NEVENTS] = {
-	{ "PY_START", on_start, 0, 1 },   { "PY_RESUME", on_resume, 0, 1 },
-	{ "PY_THROW", on_throw, 0, 1 },   { "PY_RETURN", on_return, 0, 1 },
-	{ "PY_YIELD", on_yield, 0, 1 },   { "PY_UNWIND", on_unwind, 0, 1 },
-	{ "CALL", on_call, 1, 1 },        { "C_RETURN", on_c_return, 1, 0 },
+	{ "PY_START", on_start, 0, 1 },  { "PY_RESUME", on_resume, 0, 1 },
+	{ "PY_THROW", on_throw, 0, 1 },  { "PY_RETURN", on_return, 0, 1 },
+	{ "PY_YIELD", on_yield, 0, 1 },  { "PY_UNWIND", on_unwind, 0, 1 },
+	{ "CALL", on_call, 1, 1 },       { "C_RETURN", on_c_return, 1, 0 },
 	{ "C_RAISE", on_c_raise, 1, 0 },
 };
 
-/* Call sys.monitoring.NAME(a, b, c); -1 for a leaves an argument out.  New reference or NULL with an exception. */
+/* Call sys.monitoring.NAME(a, b, c); -1 for a leaves an argument out.  New reference or NULL with
+ * an exception. */
 static void *monitoring_call(const char *name, long a, long b, void *c)
 {
 	void *module = VZ_PY(PySys_GetObject, void *, const char *)("monitoring");
 	void *function, *args, *result = NULL;
 	int n = c ? 3 : b >= 0 ? 2 : 1;
 
-	function = module ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(module, name)
-			  : NULL;
+	function =
+		module ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(module, name)
+		       : NULL;
 	if (!function)
 		return NULL;
 	args = VZ_PY(PyTuple_New, void *, int64_t)(n);
@@ -317,10 +320,10 @@ static long event_bit(const char *name)
 {
 	void *module = VZ_PY(PySys_GetObject, void *, const char *)("monitoring");
 	void *set = module ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(module,
-											"events")
+											 "events")
 			   : NULL;
-	void *bit = set ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(set, name)
-			: NULL;
+	void *bit =
+		set ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(set, name) : NULL;
 	long value = bit ? VZ_PY(PyLong_AsLong, long, void *)(bit) : 0;
 
 	vz_xdecref(bit);
@@ -334,8 +337,8 @@ static long event_bit(const char *name)
 static int take_tool_id(long id)
 {
 	void *module = VZ_PY(PySys_GetObject, void *, const char *)("monitoring");
-	void *function = module ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(
-					  module, "use_tool_id")
+	void *function = module ? VZ_PY(PyObject_GetAttrString, void *, void *,
+					const char *)(module, "use_tool_id")
 				: NULL;
 	void *args = function ? VZ_PY(PyTuple_New, void *, int64_t)(2) : NULL, *result = NULL;
 

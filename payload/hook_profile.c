@@ -34,12 +34,19 @@ struct thread_object {
 	int64_t refcnt;
 	void *type;
 	struct vz_thread *thread;
-	uint64_t floor; /* the evaluator may not be used below; 0: anywhere; UINT64_MAX: not known yet */
+	uint64_t floor; /* the evaluator may not be used below; 0: anywhere; UINT64_MAX: not known
+			   yet */
 };
 _Static_assert(offsetof(struct thread_object, floor) == 24, "used by the evaluators");
 
-enum { PAGE = 4096, PROBE_PAGES = 128, MAIN_STACK_SHARE = 4, MAIN_STACK_MAX = 1 << 20, TRACE_ON = 255,
-       READY_TRIES = 10000 };
+enum {
+	PAGE = 4096,
+	PROBE_PAGES = 128,
+	MAIN_STACK_SHARE = 4,
+	MAIN_STACK_MAX = 1 << 20,
+	TRACE_ON = 255,
+	READY_TRIES = 10000
+};
 
 static struct thread_object objects[VZ_MAX_SLOTS];
 static struct vz_pytype object_type;
@@ -90,7 +97,8 @@ __attribute__((noinline)) static int record_slow(struct vz_thread *t, unsigned k
 	return count_births ? check_births(t) : 0;
 }
 
-__attribute__((noinline)) static int record_c_slow(struct vz_thread *t, unsigned kind, void *callable)
+__attribute__((noinline)) static int record_c_slow(struct vz_thread *t, unsigned kind,
+						   void *callable)
 {
 	vz_record_c_slow(t, kind, vz_load(callable, VZ_CFUNCTION_ML), callable);
 	return count_births ? check_births(t) : 0;
@@ -122,13 +130,16 @@ static inline __attribute__((always_inline)) int on_event(void *self, void *fram
 		code = minor >= 11 ? vz_load_ptr(vz_load_ptr(frame, vz_boot.off.fr_frame),
 						 vz_boot.off.if_code)
 				   : vz_load_ptr(frame, vz_boot.off.fr_code);
-		return vz_record_fast(t, kind, (uint64_t)code) ? done(t) : record_slow(t, kind, code);
+		return vz_record_fast(t, kind, (uint64_t)code) ? done(t)
+							       : record_slow(t, kind, code);
 	}
 	if (what < TRACE_C_CALL || what > TRACE_C_RETURN)
 		return 0;
 	if (!vz_boot.c_calls)
 		return VZ_LIKELY(t->limit) ? 0 : notice_child();
-	kind = what == TRACE_C_CALL ? VZ_EV_C_CALL : what == TRACE_C_RETURN ? VZ_EV_C_RETURN : VZ_EV_C_RAISE;
+	kind = what == TRACE_C_CALL     ? VZ_EV_C_CALL
+	       : what == TRACE_C_RETURN ? VZ_EV_C_RETURN
+					: VZ_EV_C_RAISE;
 	return vz_record_fast(t, kind, vz_load(arg, VZ_CFUNCTION_ML)) ? done(t)
 								      : record_c_slow(t, kind, arg);
 }
@@ -154,7 +165,8 @@ static void *profile_function(const uint8_t *ts)
 	return vz_load_ptr(ts, vz_boot.off.ts_c_profilefunc);
 }
 
-/* 3.8 has no function that sets it for another thread; these are the words that its own setter writes. */
+/* 3.8 has no function that sets it for another thread; these are the words that its own setter
+ * writes. */
 static void set_by_hand(uint8_t *ts, void *function, struct thread_object *object)
 {
 	void **obj = (void **)(ts + vz_boot.off.ts_c_profileobj), *old = *obj;
@@ -263,7 +275,8 @@ static void set_count_births(void)
 {
 	count_births = 0;
 	for (int i = 0; i < VZ_MAX_INTERPS; i++)
-		count_births |= vz_interps[i].is && vz_interps[i].hooked && !vz_interps[i].sees_births;
+		count_births |=
+			vz_interps[i].is && vz_interps[i].hooked && !vz_interps[i].sees_births;
 }
 
 /* Another evaluator (a debugger, a compiler) stays; then new threads are found by counting. */
@@ -286,7 +299,8 @@ static void unhook_eval_frame(struct vz_interp *in)
 	set_count_births();
 }
 
-/* How many pages of stack lie below SP, at most PROBE_PAGES, without touching what may not be there. */
+/* How many pages of stack lie below SP, at most PROBE_PAGES, without touching what may not be
+ * there. */
 static uint64_t stack_below(uint64_t sp)
 {
 	static struct {
@@ -330,7 +344,8 @@ static uint64_t find_floor(uint64_t sp)
 	return sp - below / 2;
 }
 
-/* CPython 3.10 and 3.11 keep the tracing flag on the C stack; greenlets bring back one from before us. */
+/* CPython 3.10 and 3.11 keep the tracing flag on the C stack; greenlets bring back one from before
+ * us. */
 static void trace_this_stack(uint8_t *ts)
 {
 	uint8_t *flag;
@@ -477,12 +492,13 @@ static void agent_scan(void)
 		want_evaluator();
 }
 
-/* Greenlets that were suspended before us come back with tracing off; only the evaluator sees them. */
+/* Greenlets that were suspended before us come back with tracing off; only the evaluator sees them.
+ */
 static int greenlets_loaded(void)
 {
 	void *modules = VZ_PY(PySys_GetObject, void *, const char *)("modules");
-	int loaded = modules && VZ_PY(PyDict_GetItemString, void *, void *, const char *)(
-					modules, "greenlet") != NULL;
+	int loaded = modules && VZ_PY(PyDict_GetItemString, void *, void *,
+				      const char *)(modules, "greenlet") != NULL;
 
 	if (VZ_PY(PyErr_Occurred, void *, void)())
 		VZ_PY(PyErr_Clear, void, void)();
@@ -523,8 +539,7 @@ static unsigned remove_hooks(void)
 		ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(is);
 		for (; ts; ts = VZ_PY(PyThreadState_Next, uint8_t *, void *)(ts)) {
 			wait_ready(ts);
-			if (is_ours(profile_function(ts)) &&
-			    set_profile(ts, NULL, NULL) < 0)
+			if (is_ours(profile_function(ts)) && set_profile(ts, NULL, NULL) < 0)
 				set_by_hand(ts, NULL, NULL); /* vetoed: we still must leave */
 			left += is_ours(profile_function(ts));
 		}
@@ -553,7 +568,8 @@ static uint32_t install(void)
 		n = scan_interp(&vz_interps[i], VZ_SLOT_AT_ATTACH);
 		if (n < 0) {
 			remove_hooks();
-			return vz_fail(VZ_AGENT_PYTHON_ERROR, "an audit hook refused sys.setprofile");
+			return vz_fail(VZ_AGENT_PYTHON_ERROR,
+				       "an audit hook refused sys.setprofile");
 		}
 		vz_control->threads_at_attach += (uint32_t)n;
 	}

@@ -143,7 +143,7 @@ static void **dealloc_slot(void)
 
 void vz_intern_watch(void)
 {
-	code_dealloc = (void (*)(void *))*dealloc_slot();
+	code_dealloc = (void (*)(void *)) * dealloc_slot();
 	*dealloc_slot() = (void *)on_code_dealloc;
 }
 

@@ -98,7 +98,8 @@ int vz_interps_changed(void)
 		struct vz_interp *in = &vz_interps[i];
 		uint64_t births;
 
-		/* An interpreter may end without us: read what may be gone in a way that cannot fault. */
+		/* An interpreter may end without us: read what may be gone in a way that cannot
+		 * fault. */
 		if (in->is && in->hooked && !in->sees_births &&
 		    !vz_read_self((uint64_t)in->births, &births, 8) && births != in->seen)
 			return 1;

@@ -54,8 +54,9 @@ static uint64_t parse_hex(const char *s)
 	uint64_t v = 0;
 
 	for (; *s; s++) {
-		unsigned d = *s >= '0' && *s <= '9' ? (unsigned)(*s - '0')
-			     : *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a' + 10) : 99;
+		unsigned d = *s >= '0' && *s <= '9'   ? (unsigned)(*s - '0')
+			     : *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a' + 10)
+						      : 99;
 
 		if (d > 15)
 			break;
@@ -92,13 +93,15 @@ static uint64_t home_pc(void)
 	return text[0] == 'r' ? 0 : parse_hex(text + len + 2); /* "running", else "... 0xpc" */
 }
 
-/* The borrowed thread set its flag a few instructions before it left; see it elsewhere, or give it time. */
+/* The borrowed thread set its flag a few instructions before it left; see it elsewhere, or give it
+ * time. */
 static void wait_home(void)
 {
 	for (int running = 0; running < 10;) {
 		uint64_t pc = vz_boot.home_done ? home_pc() : vz_boot.image_base;
 
-		if (pc && (pc < vz_boot.image_base || pc >= vz_boot.image_base + vz_boot.image_bytes))
+		if (pc &&
+		    (pc < vz_boot.image_base || pc >= vz_boot.image_base + vz_boot.image_bytes))
 			return;
 		running += pc == 0;
 		vz_sleep_ns(2 * 1000 * 1000);

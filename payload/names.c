@@ -43,12 +43,12 @@ int vz_name_code(uint32_t id, void *code)
 	vz_str_utf8(name, name_buf, VZ_DEF_NAME_MAX, &name_len, &cut);
 	vz_str_utf8(vz_load_ptr(code, off->co_filename), file_buf, VZ_DEF_FILE_MAX, &file_len,
 		    &cut);
-	return write_def((struct vz_def){ .id = id,
-					  .kind = VZ_DEF_PYTHON,
-					  .flags = (uint8_t)cut,
-					  .line = *(uint32_t *)((uint8_t *)code +
-								off->co_firstlineno) },
-			 name_len, file_len);
+	return write_def(
+		(struct vz_def){ .id = id,
+				 .kind = VZ_DEF_PYTHON,
+				 .flags = (uint8_t)cut,
+				 .line = *(uint32_t *)((uint8_t *)code + off->co_firstlineno) },
+		name_len, file_len);
 }
 
 static uint32_t c_string(char *to, uint32_t size, const char *from)
@@ -109,8 +109,9 @@ int vz_name_c(uint32_t id, void *callable)
 	if (type == VZ_PY_DATA(PyMethodDescr_Type)) {
 		ml = vz_load_ptr(callable, VZ_DESCR_METHOD);
 		name = *(const char **)ml;
-		file_len = c_string(file_buf, VZ_DEF_FILE_MAX,
-				    vz_load_ptr(vz_load_ptr(callable, VZ_DESCR_TYPE), VZ_TYPE_NAME));
+		file_len =
+			c_string(file_buf, VZ_DEF_FILE_MAX,
+				 vz_load_ptr(vz_load_ptr(callable, VZ_DESCR_TYPE), VZ_TYPE_NAME));
 	} else {
 		ml = vz_load_ptr(callable, VZ_CFUNCTION_ML);
 		name = *(const char **)ml;
@@ -129,12 +130,12 @@ static void *thread_name(uint64_t ident)
 	void *modules = VZ_PY(PySys_GetObject, void *, const char *)("modules");
 	void *threading, *active = NULL, *key = NULL, *thread = NULL, *attr, *name = NULL;
 
-	threading = modules ? VZ_PY(PyDict_GetItemString, void *, void *, const char *)(
-				      modules, "threading")
+	threading = modules ? VZ_PY(PyDict_GetItemString, void *, void *, const char *)(modules,
+											"threading")
 			    : NULL;
 	if (threading)
 		active = VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(threading,
-										    "_active");
+										     "_active");
 	if (active)
 		key = VZ_PY(PyLong_FromUnsignedLong, void *, uint64_t)(ident);
 	if (key)

@@ -52,10 +52,10 @@ struct vz_pytype {
 	int64_t basicsize, itemsize;
 	void (*dealloc)(void *);
 	int64_t vectorcall_offset;
-	void *slots0[5];  /* getattr setattr as_async repr as_number */
-	void *slots1[3];  /* as_sequence as_mapping hash */
+	void *slots0[5]; /* getattr setattr as_async repr as_number */
+	void *slots1[3]; /* as_sequence as_mapping hash */
 	void *call;
-	void *slots2[4];  /* str getattro setattro as_buffer */
+	void *slots2[4]; /* str getattro setattro as_buffer */
 	uint64_t flags;
 	void *rest[40];
 };
@@ -80,7 +80,8 @@ void vz_error_restore(struct vz_saved_error *saved);
 
 static inline void vz_incref(PyObj *o)
 {
-	/* Immortal objects (3.12+) have a negative low half; leaving them alone is right on all versions. */
+	/* Immortal objects (3.12+) have a negative low half; leaving them alone is right on all
+	 * versions. */
 	if (*(int32_t *)o >= 0)
 		++*(int64_t *)o;
 }

@@ -29,8 +29,8 @@ struct vz_interp;
 
 struct vz_thread {
 	struct vz_chunk *chunk;
-	uint32_t used;  /* words of the chunk */
-	uint32_t limit; /* the slow path runs when used reaches it; 0: not yet, or wiped */
+	uint32_t used;    /* words of the chunk */
+	uint32_t limit;   /* the slow path runs when used reaches it; 0: not yet, or wiped */
 	uint64_t *watch;  /* changes when the thread switches to another Python stack */
 	uint64_t watched; /* its value when we last looked */
 	struct vz_interp *interp;
@@ -39,11 +39,11 @@ struct vz_thread {
 	uint64_t ts_id;
 	uint64_t self; /* pthread_self() */
 	uint64_t stack_key;
-	uint64_t lost;     /* since the last record */
-	uint64_t nothing;  /* what .watch points to when there is nothing to watch */
-	uint32_t index;    /* of the slot */
-	uint8_t bound;     /* CPython tells us when this thread state dies */
-	uint8_t probes;    /* how often we tried to learn its name */
+	uint64_t lost;    /* since the last record */
+	uint64_t nothing; /* what .watch points to when there is nothing to watch */
+	uint32_t index;   /* of the slot */
+	uint8_t bound;    /* CPython tells us when this thread state dies */
+	uint8_t probes;   /* how often we tried to learn its name */
 	uint8_t in_use;
 	uint8_t switched; /* it has run more than one Python stack */
 	uint32_t chunk_index;
@@ -75,7 +75,8 @@ void vz_thread_close(struct vz_thread *t);
  */
 uint32_t vz_ring_stack(struct vz_thread *t, unsigned why, unsigned skip);
 
-/** Room for a definition of WORDS words in the dictionary, or NULL.  Publish it with vz_dict_commit(). */
+/** Room for a definition of WORDS words in the dictionary, or NULL.  Publish it with
+ * vz_dict_commit(). */
 struct vz_def *vz_dict_reserve(uint32_t words);
 void vz_dict_commit(uint32_t words);
 
@@ -107,7 +108,8 @@ static inline int vz_ring_ready(const struct vz_thread *t)
 	return VZ_LIKELY(t->used < t->limit) && VZ_LIKELY(*t->watch == t->watched);
 }
 
-/* Put a word with a time-stamp; only if vz_ring_ready() and the clock is the TSC.  LOW: id and kind in place. */
+/* Put a word with a time-stamp; only if vz_ring_ready() and the clock is the TSC.  LOW: id and kind
+ * in place. */
 static inline void vz_put_tsc(struct vz_thread *t, uint64_t low)
 {
 	uint32_t at = t->used;

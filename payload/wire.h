@@ -111,17 +111,17 @@ enum vz_command {
 /* Why the agent failed or left, in vz_control.error. */
 enum vz_agent_error {
 	VZ_AGENT_OK = 0,
-	VZ_AGENT_NO_MEMORY = 1,      /* memfd_create or mmap refused */
-	VZ_AGENT_NO_THREAD = 2,      /* pthread_create refused */
-	VZ_AGENT_FINALIZING = 3,     /* the interpreter is shutting down */
-	VZ_AGENT_PROFILER = 4,       /* another profile function is installed */
-	VZ_AGENT_NO_TOOL_ID = 5,     /* every sys.monitoring tool id is taken */
-	VZ_AGENT_LAYOUT = 6,         /* structures are not where the table says */
-	VZ_AGENT_PYTHON_ERROR = 7,   /* a CPython call failed; error_text says which */
-	VZ_AGENT_TOOL_DEAD = 8,      /* the tool died; left by itself */
-	VZ_AGENT_LEASE = 9,          /* the tool was silent for too long; left by itself */
-	VZ_AGENT_EVAL_FRAME = 10,    /* another frame evaluator is installed */
-	VZ_AGENT_CANCELLED = 11,     /* told to stop before it got the GIL */
+	VZ_AGENT_NO_MEMORY = 1,    /* memfd_create or mmap refused */
+	VZ_AGENT_NO_THREAD = 2,    /* pthread_create refused */
+	VZ_AGENT_FINALIZING = 3,   /* the interpreter is shutting down */
+	VZ_AGENT_PROFILER = 4,     /* another profile function is installed */
+	VZ_AGENT_NO_TOOL_ID = 5,   /* every sys.monitoring tool id is taken */
+	VZ_AGENT_LAYOUT = 6,       /* structures are not where the table says */
+	VZ_AGENT_PYTHON_ERROR = 7, /* a CPython call failed; error_text says which */
+	VZ_AGENT_TOOL_DEAD = 8,    /* the tool died; left by itself */
+	VZ_AGENT_LEASE = 9,        /* the tool was silent for too long; left by itself */
+	VZ_AGENT_EVAL_FRAME = 10,  /* another frame evaluator is installed */
+	VZ_AGENT_CANCELLED = 11,   /* told to stop before it got the GIL */
 };
 
 struct vz_control {
@@ -149,9 +149,9 @@ struct vz_control {
 	uint32_t functions;       /* ids given out */
 	uint32_t functions_lost;  /* definitions that did not fit */
 	uint64_t gil_wait_ns;
-	uint64_t install_ns; /* GIL held to walk stacks and install */
-	uint64_t remove_ns;  /* GIL held to take the hooks out */
-	uint64_t open_frames; /* found on stacks at the attach */
+	uint64_t install_ns;   /* GIL held to walk stacks and install */
+	uint64_t remove_ns;    /* GIL held to take the hooks out */
+	uint64_t open_frames;  /* found on stacks at the attach */
 	uint64_t lost_no_slot; /* records of threads that had no slot */
 	uint64_t left_hooks;   /* hooks of ours that could not be taken out */
 	char error_text[120];
@@ -189,9 +189,11 @@ enum vz_ev_kind {
 	VZ_EV_C_RETURN = 8, /* left */
 	VZ_EV_C_RAISE = 9,  /* left by an exception */
 	VZ_EV_OPEN = 10,    /* one frame of a stack snapshot, see VZ_EV_STACK */
-	VZ_EV_STACK = 11,   /* id: why (enum vz_stack_why); a word with the depth, then as many OPEN */
-	VZ_EV_SWITCH = 12,  /* id: enum vz_switch; a word with the key of a Python stack (greenlet) */
-	VZ_EV_LOST = 13,    /* a word with the number of records dropped since the last record */
+	VZ_EV_STACK =
+		11, /* id: why (enum vz_stack_why); a word with the depth, then as many OPEN */
+	VZ_EV_SWITCH =
+		12,      /* id: enum vz_switch; a word with the key of a Python stack (greenlet) */
+	VZ_EV_LOST = 13, /* a word with the number of records dropped since the last record */
 };
 
 enum vz_switch {
@@ -266,23 +268,23 @@ enum vz_py_symbol {
 #define VZ_PY_ENUM(name) VZ_SYM_##name,
 	VZ_PY_SYMBOLS(VZ_PY_ENUM)
 #undef VZ_PY_ENUM
-	VZ_NPYSYMS
+		VZ_NPYSYMS
 };
 
-#define VZ_LIBC_SYMBOLS(X)                                                                         \
-	X(pthread_create)                                                                          \
-	X(pthread_attr_init)                                                                       \
-	X(pthread_attr_setstack)                                                                   \
-	X(pthread_attr_setdetachstate)                                                             \
-	X(pthread_attr_destroy)                                                                    \
-	X(munmap)                                                                                  \
+#define VZ_LIBC_SYMBOLS(X)             \
+	X(pthread_create)              \
+	X(pthread_attr_init)           \
+	X(pthread_attr_setstack)       \
+	X(pthread_attr_setdetachstate) \
+	X(pthread_attr_destroy)        \
+	X(munmap)                      \
 	X(clock_gettime)
 
 enum vz_libc_symbol {
 #define VZ_LIBC_ENUM(name) VZ_LIBC_##name,
 	VZ_LIBC_SYMBOLS(VZ_LIBC_ENUM)
 #undef VZ_LIBC_ENUM
-	VZ_NLIBCSYMS
+		VZ_NLIBCSYMS
 };
 
 /*
@@ -339,8 +341,9 @@ enum vz_clock {
 
 /* How new threads are found where the hook does not reach them by itself. */
 enum vz_adopt {
-	VZ_ADOPT_AUTOMATIC = 0,  /* the hook is per interpreter (3.12+) */
-	VZ_ADOPT_EVAL_FRAME = 1, /* a frame evaluator that adopts and jumps to the default one (3.8-3.11) */
+	VZ_ADOPT_AUTOMATIC = 0, /* the hook is per interpreter (3.12+) */
+	VZ_ADOPT_EVAL_FRAME =
+		1, /* a frame evaluator that adopts and jumps to the default one (3.8-3.11) */
 };
 
 /*
@@ -359,8 +362,9 @@ struct vz_boot {
 	uint64_t writable_bytes;
 	uint64_t stack_base; /* agent stack, above its guard page */
 	uint64_t stack_bytes;
-	uint64_t guard_base; /* page to make inaccessible below the stack, 0: none */
-	uint64_t exit_gadget; /* "syscall; jmp -> exit(0)" in the target's libc with edx = SYS_exit, 0: none */
+	uint64_t guard_base;  /* page to make inaccessible below the stack, 0: none */
+	uint64_t exit_gadget; /* "syscall; jmp -> exit(0)" in the target's libc with edx = SYS_exit,
+				 0: none */
 	uint64_t py[VZ_NPYSYMS];
 	uint64_t libc[VZ_NLIBCSYMS];
 	struct vz_py_offsets off;
@@ -383,8 +387,8 @@ struct vz_boot {
 	uint32_t error;   /* enum vz_agent_error */
 	int32_t arena_fd; /* in the target, open until command GO; -1 */
 	uint32_t agent_tid;
-	uint32_t home_tid; /* the borrowed thread */
-	uint32_t home_done; /* 1: it is on its last instructions home */
+	uint32_t home_tid;   /* the borrowed thread */
+	uint32_t home_done;  /* 1: it is on its last instructions home */
 	uint64_t home_ticks; /* time-stamp counter at that moment */
 	uint64_t entry_ticks;
 	int64_t create_result; /* what pthread_create returned */
@@ -570,13 +574,16 @@ enum vz_events_field {
  */
 enum vz_events_column {
 	VZ_COLUMN_STACK = 0, /* bottom to top: varint symbol */
-	VZ_COLUMN_BEGIN = 1, /* bottom to top: varint ns since the frame below began; first: before t0 */
-	VZ_COLUMN_POPS = 2,  /* for each entry: varint leaves since the entry before */
+	VZ_COLUMN_BEGIN =
+		1, /* bottom to top: varint ns since the frame below began; first: before t0 */
+	VZ_COLUMN_POPS = 2, /* for each entry: varint leaves since the entry before */
 	VZ_COLUMN_RANKS = 3,
-	VZ_COLUMN_NEW = 4,    /* varint symbol */
-	VZ_COLUMN_TIMES = 5,  /* each event: varint ns since the event or loss before it (first: t0) */
+	VZ_COLUMN_NEW = 4, /* varint symbol */
+	VZ_COLUMN_TIMES =
+		5, /* each event: varint ns since the event or loss before it (first: t0) */
 	VZ_COLUMN_LEAVES = 6,
-	VZ_COLUMN_LOSSES = 7, /* varint triples: events since the loss before, records lost, ns as above */
+	VZ_COLUMN_LOSSES =
+		7, /* varint triples: events since the loss before, records lost, ns as above */
 	VZ_NCOLUMNS = 8,
 	VZ_EVENTS_FIELDS = VZ_EVENTS_COLUMNS + VZ_NCOLUMNS,
 };
