@@ -341,15 +341,24 @@ static bool record_once(struct session *s, uint64_t end, enum vz_end *why)
 	return false;
 }
 
+static void say_recording(const struct session *s)
+{
+	char how_long[64] = "until Ctrl-C";
+
+	if (s->opts->duration_ns)
+		snprintf(how_long, sizeof(how_long), "for %.4g s; Ctrl-C ends it earlier",
+			 (double)s->opts->duration_ns / 1e9);
+	fprintf(stderr, "vizattach: recording %d (%s, python %s) %s\n", (int)s->target.pid,
+		s->target.comm, s->report->python, how_long);
+}
+
 static void record(struct session *s)
 {
 	uint64_t end = s->opts->duration_ns ? s->record_ns + s->opts->duration_ns : 0;
 	uint64_t cpu = cpu_ns();
 
 	if (!s->opts->quiet)
-		fprintf(stderr, "vizattach: recording %d (%s, python %s), %s\n", (int)s->target.pid,
-			s->target.comm, s->report->python,
-			end ? "for the time given" : "until Ctrl-C");
+		say_recording(s);
 	s->next_progress_ns = vz_now_ns() + (uint64_t)PROGRESS_MS * VZ_MS;
 	while (record_once(s, end, &s->report->end))
 		;
