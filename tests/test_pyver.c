@@ -107,8 +107,10 @@ Test(pyver, offsets_are_those_of_the_headers, .timeout = 100)
 	}
 	for (unsigned i = 0; vz_pyver_row(i); i++) {
 		if (!checked[vz_pyver_row(i)->minor])
-			cr_log_warn("no headers of CPython 3.%u here: its row is not checked",
-				    vz_pyver_row(i)->minor);
+			/* Not cr_log_warn(): that makes Criterion exit with 1. */
+			fprintf(stderr,
+				"skip: no headers of CPython 3.%u here: its row is not checked\n",
+				vz_pyver_row(i)->minor);
 	}
 	globfree(&found);
 }
