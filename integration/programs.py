@@ -169,6 +169,15 @@ class Postgres:
             [f"{self.binaries}/postgres", "-D", self.data, "-k", folder, "-h", "127.0.0.1",
              "-p", self.port], folder, name="postgres", user="postgres")
         wait_port(self.server, self.port)
+        # it listens before it takes sessions
+        child.wait_until(self.takes_sessions, "the database takes sessions", 60, 0.1)
+
+    def takes_sessions(self):
+        try:
+            self.run("psql", "-h", "127.0.0.1", "-p", str(self.port), "-d", "postgres", "-c", "")
+        except RuntimeError:
+            return False
+        return True
 
     def run(self, program, *arguments, text=None):
         result = subprocess.run(
