@@ -1,5 +1,6 @@
 """
-Speed after a detach / speed before the attach: thread CPU time of each workload.
+Speed after a detach / speed before the attach: thread CPU time of each
+workload, in units of C work measured around each round (see loop.py).
 
 usage: after.py [--python NAME-PART] [--runs 3] [--rounds 15]
 """

@@ -31,13 +31,16 @@ def interpreters(wanted):
 
 
 def quantiles(values, form="%.0f"):
-    """"p50 .. p95 .. max .." """
+    """"p50 .. p95 .. p99 .. max .." """
     ordered = sorted(values)
     if not ordered:
         return "nothing measured"
-    p95 = ordered[min(len(ordered) - 1, math.ceil(len(ordered) * 0.95) - 1)]
-    return ("p50 " + form + ", p95 " + form + ", max " + form) % (
-        statistics.median(ordered), p95, ordered[-1])
+
+    def rank(share):
+        return ordered[min(len(ordered) - 1, math.ceil(len(ordered) * share) - 1)]
+    return ", ".join(f"{name} {form % value}" for name, value in (
+        ("p50", statistics.median(ordered)), ("p95", rank(0.95)), ("p99", rank(0.99)),
+        ("max", ordered[-1])))
 
 
 def geometric_mean(values):
