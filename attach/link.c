@@ -84,6 +84,7 @@ static int map_arena(struct vz_link *link)
 	/* Sealed against shrinking for the same reason. */
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
 		return -errno;
+	vz_step("map arena");
 	at = mmap(NULL, link->arena.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED)
 		return -errno;
@@ -143,8 +144,11 @@ int vz_link_open(struct vz_link *link, uint64_t timeout_ns, struct vz_err *err)
 		rc = map_arena(link);
 	if (rc < 0)
 		return fail_open(link, rc, err);
+	vz_step("robust list");
 	die_visibly(&link->control->tool_lock);
+	vz_step("renew");
 	vz_link_renew(link);
+	vz_step("GO");
 	__atomic_store_n(&link->control->command, VZ_COMMAND_GO, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &link->control->command, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 	return 0;
@@ -169,6 +173,7 @@ void vz_link_renew(struct vz_link *link)
 
 void vz_link_stop(struct vz_link *link)
 {
+	vz_step("STOP");
 	__atomic_store_n(&link->control->command, VZ_COMMAND_STOP, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &link->control->command, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
@@ -216,6 +221,7 @@ void vz_link_close(struct vz_link *link)
 {
 	if (!link->control)
 		return;
+	vz_step("unmap arena");
 	/* From here on our death no longer matters to anybody. */
 	robust.head.list.next = &robust.head.list;
 	__atomic_store_n(&link->control->tool_lock, 0, __ATOMIC_RELEASE);

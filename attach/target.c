@@ -215,6 +215,7 @@ int vz_target_write(const struct vz_target *target, uint64_t raddr, const void *
 	if (bad_range(raddr, len))
 		return -EFAULT;
 	while (len > 0) {
+		vz_step("write memory");
 		ssize_t n = pwrite(target->mem_fd, from, len, (off_t)raddr);
 
 		if (n < 0 && errno == EINTR)

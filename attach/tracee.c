@@ -28,14 +28,6 @@ struct rseq_configuration {
 	uint32_t size, signature, flags, pad;
 };
 
-void (*vz_tracee_step)(const char *operation);
-
-static void step(const char *operation)
-{
-	if (vz_tracee_step)
-		vz_tracee_step(operation);
-}
-
 static void on_alarm(int sig)
 {
 	(void)sig; /* only interrupts waitid */
@@ -65,7 +57,7 @@ static int wait_report(pid_t tid, uint64_t deadline, siginfo_t *si)
 {
 	for (;;) {
 		memset(si, 0, sizeof(*si));
-		step("waitid");
+		vz_step("waitid");
 		if (waitid(P_PID, (id_t)tid, si, WSTOPPED | WEXITED | WNOWAIT | __WALL) == 0)
 			break;
 		if (errno != EINTR)
@@ -80,7 +72,7 @@ static int wait_report(pid_t tid, uint64_t deadline, siginfo_t *si)
 
 static int resume(struct vz_tracee *t, enum __ptrace_request how, int signal)
 {
-	step(how == PTRACE_CONT ? "CONT" : "SYSCALL");
+	vz_step(how == PTRACE_CONT ? "CONT" : "SYSCALL");
 	return ptrace(how, t->tid, 0, (long)signal) < 0 ? -errno : 0;
 }
 
@@ -120,12 +112,12 @@ int vz_tracee_stop(struct vz_tracee *t, pid_t tid, uint64_t timeout_ns)
 	int rc;
 
 	*t = (struct vz_tracee){ .tid = tid };
-	step("SEIZE");
+	vz_step("SEIZE");
 	if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) < 0)
 		return -errno;
 	t->seized = true;
 	t->interrupt_ns = vz_now_ns();
-	step("INTERRUPT");
+	vz_step("INTERRUPT");
 	if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0) {
 		rc = -errno;
 		vz_tracee_detach(t);
@@ -146,15 +138,15 @@ int vz_tracee_get(struct vz_tracee *t, struct vz_cpu *cpu)
 	struct iovec general = { cpu->regs, sizeof(cpu->regs) };
 	struct iovec extended = { cpu->xstate, sizeof(cpu->xstate) };
 
-	step("GETREGSET");
+	vz_step("GETREGSET");
 	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_PRSTATUS, &general) < 0)
 		return -errno;
 	if (general.iov_len != sizeof(cpu->regs))
 		return -ENOTSUP; /* a 32-bit task */
-	step("GETSIGMASK");
+	vz_step("GETSIGMASK");
 	if (ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(cpu->sigmask), &cpu->sigmask) < 0)
 		return -errno;
-	step("GETREGSET xstate");
+	vz_step("GETREGSET xstate");
 	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_X86_XSTATE, &extended) < 0)
 		return -errno;
 	cpu->xstate_len = extended.iov_len;
@@ -167,13 +159,13 @@ int vz_tracee_set_regs(struct vz_tracee *t, const uint64_t regs[VZ_ARCH_WORDS])
 	struct iovec iov = { copy, sizeof(copy) };
 
 	memcpy(copy, regs, sizeof(copy));
-	step("SETREGSET");
+	vz_step("SETREGSET");
 	return ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_PRSTATUS, &iov) < 0 ? -errno : 0;
 }
 
 int vz_tracee_set_sigmask(struct vz_tracee *t, uint64_t mask)
 {
-	step("SETSIGMASK");
+	vz_step("SETSIGMASK");
 	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) < 0 ? -errno : 0;
 }
 
@@ -193,7 +185,7 @@ int vz_tracee_syscall(struct vz_tracee *t, uint64_t timeout_ns, int64_t *result)
 	alarm_arm(false, &old);
 	if (rc < 0)
 		return rc;
-	step("GETREGSET");
+	vz_step("GETREGSET");
 	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_PRSTATUS, &iov) < 0)
 		return -errno;
 	*result = vz_arch_result(regs);
@@ -208,7 +200,7 @@ bool vz_tracee_signal_pending(struct vz_tracee *t, uint64_t sigmask)
 		struct __ptrace_peeksiginfo_args args = { 0, shared, PEEK_SIGNALS };
 		long n;
 
-		step("PEEKSIGINFO");
+		vz_step("PEEKSIGINFO");
 		n = ptrace(PTRACE_PEEKSIGINFO, t->tid, &args, si);
 		for (long i = 0; i < n; i++)
 			if (!(sigmask >> (si[i].si_signo - 1) & 1))
@@ -221,7 +213,7 @@ uint64_t vz_tracee_rseq(struct vz_tracee *t)
 {
 	struct rseq_configuration conf = { 0 };
 
-	step("GET_RSEQ_CONFIGURATION");
+	vz_step("GET_RSEQ_CONFIGURATION");
 	if (ptrace(GET_RSEQ_CONFIGURATION, t->tid, (void *)sizeof(conf), &conf) <= 0)
 		return 0;
 	return conf.pointer;
@@ -231,7 +223,7 @@ void vz_tracee_detach(struct vz_tracee *t)
 {
 	if (!t->seized)
 		return;
-	step("DETACH");
+	vz_step("DETACH");
 	t->resume_ns = vz_now_ns();
 	/* A thread that is not stopped cannot be detached; the kernel does it when we exit. */
 	if (ptrace(PTRACE_DETACH, t->tid, 0, 0) == 0 || errno == ESRCH)

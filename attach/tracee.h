@@ -6,9 +6,6 @@
  * threads are never touched.  Nothing here can leave the thread stopped: if
  * the tracer dies, the kernel detaches it.  Stops are waited for with WNOWAIT,
  * so that a signal that is being delivered is not lost if we die.
- *
- * Every operation calls vz_tracee_step first, which test builds use to die at
- * the K-th one.
  */
 #ifndef VZ_ATTACH_TRACEE_H
 #define VZ_ATTACH_TRACEE_H
@@ -47,8 +44,5 @@ bool vz_tracee_signal_pending(struct vz_tracee *t, uint64_t sigmask);
 uint64_t vz_tracee_rseq(struct vz_tracee *t);
 /** Let it go; safe to call at any time. */
 void vz_tracee_detach(struct vz_tracee *t);
-
-/** Called before each operation with its name; NULL by default. */
-extern void (*vz_tracee_step)(const char *operation);
 
 #endif /* VZ_ATTACH_TRACEE_H */

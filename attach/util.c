@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+void (*vz_step_hook)(const char *operation);
+
 static int read_all(int fd, size_t max, char **ret, size_t *len)
 {
 	size_t size = 4096, used = 0;

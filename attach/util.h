@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * util.h - scope-bound clean-up and the reading of small files whole.
+ * util.h - scope-bound clean-up, the reading of small files whole, and the
+ * numbered steps at which test builds kill the tool.
  */
 #ifndef VZ_ATTACH_UTIL_H
 #define VZ_ATTACH_UTIL_H
@@ -53,6 +54,19 @@ int vz_slurp_proc(pid_t pid, pid_t tid, const char *name, size_t max, char **ret
 
 /** Does TEXT begin with PREFIX? */
 int vz_starts_with(const char *text, const char *prefix);
+/**
+ * Every operation that touches the target (ptrace, its memory, the arena's control
+ * words) says its name here first.  NULL, so nothing, outside of tests, which count
+ * the operations and end the tool at the K-th.
+ */
+extern void (*vz_step_hook)(const char *operation);
+
+static inline void vz_step(const char *operation)
+{
+	if (vz_step_hook)
+		vz_step_hook(operation);
+}
+
 /** The part of PATH behind the last slash. */
 const char *vz_basename(const char *path);
 

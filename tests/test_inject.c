@@ -296,7 +296,7 @@ static int munmap_and_die(unsigned long step)
 
 	if (pid == 0) {
 		last_step = step;
-		vz_tracee_step = die_at_last;
+		vz_step_hook = die_at_last;
 		_exit(vz_inject_munmap(&v->target, &v->python,
 				       (uint64_t)(uintptr_t)own_pages, PAGE, &v->err) != 0);
 	}

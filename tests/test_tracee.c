@@ -10,6 +10,7 @@
 #endif
 
 #include "attach/tracee.h"
+#include "attach/util.h"
 #include "tests/kit_child.h"
 #include "tests/kit_wait.h"
 
@@ -395,11 +396,11 @@ Test(tracee, every_operation_can_be_the_last)
 	struct kit_child c = kit_child_start(wait_forever);
 	struct vz_tracee t;
 
-	vz_tracee_step = count;
+	vz_step_hook = count;
 	stop(&t, c.pid);
 	vz_tracee_get(&t, &cpu);
 	vz_tracee_detach(&t);
-	vz_tracee_step = NULL;
+	vz_step_hook = NULL;
 	cr_assert_str_eq(log_of_steps,
 			 "SEIZE INTERRUPT waitid GETREGSET GETSIGMASK GETREGSET xstate DETACH ");
 	cr_assert_eq(steps, 7);
