@@ -20,6 +20,8 @@ enum {
 	RETRY_SPREAD_NS = 300 * 1000,
 };
 
+pid_t vz_inject_only;
+
 /* Large, and used by one injection at a time. */
 struct work {
 	struct vz_cpu cpu;
@@ -172,6 +174,8 @@ static pid_t choose(const struct vz_tasks *tasks, unsigned round)
 	pid_t best = 0;
 	int best_rank = 0;
 
+	if (vz_inject_only)
+		return vz_inject_only;
 	for (size_t k = 0; k < tasks->count; k++) {
 		const struct vz_task *task = &tasks->items[(k + round) % tasks->count];
 		int rank = vz_safepoint_rank(task);

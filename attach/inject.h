@@ -34,6 +34,9 @@ struct vz_inject_context {
 	uint64_t timeout_ns;
 };
 
+/** Borrow this thread and no other; 0, always so outside of tests: any. */
+extern pid_t vz_inject_only;
+
 /**
  * Try threads and moments until one is safe or the time is up (exit 7, target
  * untouched, naming what was in the way).
