@@ -40,6 +40,8 @@ struct vz_python {
 	uint64_t syscall_insn;         /* "syscall; ret" in libc or the vdso; 0 if not found */
 	uint64_t libc_start, libc_end; /* executable part of libc */
 	uint64_t ld_start, ld_end;     /* executable part of ld.so */
+	/* Executable part of libpthread, a library of its own before glibc 2.34; else 0, 0. */
+	uint64_t pthread_start, pthread_end;
 };
 
 /**

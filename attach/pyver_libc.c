@@ -139,6 +139,8 @@ int vz_pyver_libc(const struct vz_target *target, const struct vz_objects *objec
 	vz_object_text(libraries.libc, 0, &ret->libc_start, &ret->libc_end);
 	if (libraries.ld)
 		vz_object_text(libraries.ld, 0, &ret->ld_start, &ret->ld_end);
+	if (libraries.libpthread)
+		vz_object_text(libraries.libpthread, 0, &ret->pthread_start, &ret->pthread_end);
 	find_code(target, libraries.libc, ret);
 	find_code(target, libraries.libpthread, ret);
 	return 0;

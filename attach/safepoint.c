@@ -84,7 +84,8 @@ static int check_running(const struct vz_objects *objects, const struct vz_maps 
 	const struct vz_map *map = vz_maps_find(maps, pc);
 	const char *function = object ? vz_object_function_at(object, pc) : NULL;
 
-	if (in(pc, python->libc_start, python->libc_end))
+	if (in(pc, python->libc_start, python->libc_end) ||
+	    in(pc, python->pthread_start, python->pthread_end))
 		return refuse(why, size, function ? function : "the C library");
 	for (size_t i = 0; object && i < COUNT(other_mallocs); i++)
 		if (strstr(vz_object_path(object), other_mallocs[i]))

@@ -235,6 +235,31 @@ Test(pyver, addresses_are_those_that_python_sees, .timeout = 100)
 	globfree(&found);
 }
 
+/* What glibc 2.34 left of libpthread is still one that can be loaded: its code is found as such. */
+Test(pyver, libpthread_apart_is_known)
+{
+	const struct vz_map *map;
+	struct subject s;
+	struct view view;
+	bool started;
+
+	setenv("LD_PRELOAD", "libpthread.so.0", 1);
+	started = subject_python(&s, "/usr/bin/python3", "ready()");
+	unsetenv("LD_PRELOAD");
+	if (!started)
+		cr_skip_test("no python3 of the system here");
+	cr_assert_eq(view_open(&view, s.pid), 0, "%s", view.err.why);
+	map = vz_maps_find(&view.maps, view.python.pthread_start);
+	if (!map)
+		cr_skip_test("no libpthread here");
+	cr_assert(map->executable && strstr(map->path, "libpthread"), "%s", map->path);
+	cr_assert_gt(view.python.pthread_end, view.python.pthread_start);
+	cr_assert_leq(view.python.pthread_end, map->end);
+	check_found(&view, "/usr/bin/python3", view.python.minor);
+	view_close(&view);
+	subject_end(&s);
+}
+
 Test(pyver, refuses_what_is_not_python)
 {
 	struct subject s;
