@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "attach/lane.h"
+#include "attach/util.h"
 
 enum {
 	PAGE = 4096,
@@ -13,11 +14,14 @@ enum {
 	/* Clocks of two CPUs may differ by a few ticks: an event "from the future" is not from 2^40
 	   ticks ago. */
 	FUTURE_TICKS = 1 << 20,
+	EARLY_NAME_MAX = 256,
+	DICT_CHUNKS_AT_ONCE = 1 << 12, /* more than could be new since the last look */
 	RECORD_KIND_MASK = (1 << VZ_EV_KIND_BITS) - 1,
 	RECORD_ID_MASK = (1 << VZ_EV_ID_BITS) - 1,
 };
 
-#define TICK_MASK ((UINT64_C(1) << VZ_EV_TICK_BITS) - 1)
+#define TICK_MASK   ((UINT64_C(1) << VZ_EV_TICK_BITS) - 1)
+#define POLL_MAX_NS (UINT64_C(100) * 1000000u)
 
 /* One slot of the arena as we follow it. */
 struct source {
@@ -42,6 +46,9 @@ struct vz_drain {
 	struct vz_lanes lanes;
 	struct vz_drain_totals totals;
 	uint64_t now_ticks; /* not before any event of the chunk that is being read */
+	uint64_t poll_end_ns;
+	uint32_t returns_head; /* what the target makes of ours does not matter */
+	uint32_t first_slot;   /* where a poll begins: where the one before ran out of time */
 	uint64_t def_words[VZ_CHUNK_WORDS];
 };
 
@@ -109,11 +116,10 @@ int vz_drain_new(const struct vz_arena *arena, struct vz_tracefile *tf,
 static void give_back(struct vz_drain *d, uint32_t index_plus_1)
 {
 	uint32_t *queue = (uint32_t *)(d->arena.at + d->arena.returns_offset);
-	uint32_t head = control(d)->returns_head;
 
-	queue[head & (d->arena.nreturns - 1)] = index_plus_1 - 1;
+	queue[d->returns_head++ & (d->arena.nreturns - 1)] = index_plus_1 - 1;
 	/* Pairs with the acquire load in payload/ring.c. */
-	__atomic_store_n(&control(d)->returns_head, head + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&control(d)->returns_head, d->returns_head, __ATOMIC_RELEASE);
 }
 
 static void damage(struct vz_drain *d, struct source *s)
@@ -146,17 +152,18 @@ static bool enter_chunk(struct vz_drain *d, struct source *s, uint32_t slot_inde
 
 static void define_thread(struct vz_drain *d, const struct vz_def *def, const char *name)
 {
+	size_t len = def->name_len < EARLY_NAME_MAX ? def->name_len : EARLY_NAME_MAX;
 	struct source *s;
 
 	if (def->id >= d->arena.nslots)
 		return;
 	s = &d->sources[def->id];
 	if (s->lane && (uint32_t)s->generation == def->line) {
-		vz_lane_name(s->lane, name, def->name_len);
+		vz_lane_name(s->lane, name, len);
 		return;
 	}
 	free(s->early_name);
-	s->early_name = strndup(name, def->name_len);
+	s->early_name = strndup(name, len);
 	s->early_generation = def->line;
 }
 
@@ -183,8 +190,11 @@ static void define(struct vz_drain *d, const struct vz_def *def, const char *tex
 	if (def->kind == VZ_DEF_C)
 		d->lanes.is_c[def->id / 8] |= (uint8_t)(1u << (def->id % 8));
 	d->totals.functions++;
-	vz_tracefile_function(d->lanes.tf, def->id, def->kind, text, def->name_len,
-			      text + def->name_len, def->file_len, def->line);
+	vz_tracefile_function(d->lanes.tf, def->id, def->kind, text,
+			      def->name_len < VZ_DEF_NAME_MAX ? def->name_len : VZ_DEF_NAME_MAX,
+			      text + def->name_len,
+			      def->file_len < VZ_DEF_FILE_MAX ? def->file_len : VZ_DEF_FILE_MAX,
+			      def->line);
 }
 
 /* The records of one dictionary chunk from POS on; the words were copied, so they no longer change.
@@ -236,7 +246,12 @@ static uint64_t event_ns(const struct vz_drain *d, uint64_t word)
 	return vz_clock_ns(d->clock, limit - ((limit - (word >> VZ_EV_TICK_SHIFT)) & TICK_MASK));
 }
 
-static uint64_t take_slot(struct vz_drain *d, uint32_t index, uint64_t max);
+static bool late(const struct vz_drain *d)
+{
+	return vz_now_ns() >= d->poll_end_ns;
+}
+
+static void take_dict(struct vz_drain *d);
 
 static bool defined(const struct vz_drain *d, uint32_t id)
 {
@@ -251,8 +266,8 @@ static void find_definition(struct vz_drain *d, uint32_t id)
 {
 	static const char name[] = "<unknown>";
 
-	if (id && !d->sources[VZ_DICT_SLOT].damaged)
-		take_slot(d, VZ_DICT_SLOT, (uint64_t)d->arena.nchunks * VZ_CHUNK_WORDS);
+	if (id)
+		take_dict(d);
 	if (defined(d, id))
 		return;
 	d->defined[id / 8] |= (uint8_t)(1u << (id % 8));
@@ -279,46 +294,89 @@ static uint64_t take_event_chunk(struct vz_drain *d, struct source *s, uint32_t 
 		else if (!defined(d, id))
 			find_definition(d, id);
 		d->totals.unknown_functions += !pair && !id;
-		vz_lane_event(s->lane, kind, id, extra, event_ns(d, word));
+		if (vz_lane_event(s->lane, kind, id, extra, event_ns(d, word)) < 0) {
+			damage(d, s);
+			break;
+		}
 		s->pos += 1 + pair;
 	}
 	return s->pos - begin;
 }
 
-/* Everything published in this slot's chunks, following the links; MAX bounds a hostile cycle. */
-static uint64_t take_slot(struct vz_drain *d, uint32_t index, uint64_t max)
+/* One chunk; *NEXT: 0, or the one that follows this one, which is done. */
+static uint64_t take_chunk(struct vz_drain *d, uint32_t index, uint32_t *next)
+{
+	struct source *s = &d->sources[index];
+	struct vz_chunk *c = chunk(d, s->chunk);
+	uint64_t head;
+
+	/* The link first: once it is there, the head is final. */
+	*next = __atomic_load_n(&c->next, __ATOMIC_ACQUIRE);
+	head = __atomic_load_n(&c->head, __ATOMIC_ACQUIRE);
+	/* After the head: what it covers is older than now. */
+	d->now_ticks = vz_clock_ticks(d->clock->is_ns);
+	if (head > VZ_CHUNK_WORDS || head < s->pos) {
+		damage(d, s);
+		return 0;
+	}
+	return index == VZ_DICT_SLOT ? take_dict_chunk(d, s, (uint32_t)head)
+				     : take_event_chunk(d, s, (uint32_t)head);
+}
+
+/* Has S a chunk to read, perhaps its first? */
+static bool has_chunk(struct vz_drain *d, struct source *s, uint32_t index)
+{
+	uint32_t first;
+
+	if (s->damaged || s->chunk)
+		return !s->damaged;
+	first = __atomic_load_n(&slot(d, index)->first_chunk, __ATOMIC_ACQUIRE);
+	return first && enter_chunk(d, s, index, first);
+}
+
+/*
+ * What is published in this slot's chunks, following the links.  *DONE: that was all.  Both the
+ * time and the number of chunks are bounded: a target that writes as fast as we read, or links
+ * its chunks in a circle, has to wait for the next poll.
+ */
+static uint64_t take_slot(struct vz_drain *d, uint32_t index, bool *done)
 {
 	struct source *s = &d->sources[index];
 	uint64_t words = 0;
 
-	if (!s->chunk) {
-		uint32_t first = __atomic_load_n(&slot(d, index)->first_chunk, __ATOMIC_ACQUIRE);
+	*done = true;
+	if (!has_chunk(d, s, index))
+		return 0;
+	for (uint32_t chunks = 0;; chunks++) {
+		uint32_t next, taken = s->chunk;
 
-		if (!first || !enter_chunk(d, s, index, first))
-			return 0;
+		words += take_chunk(d, index, &next);
+		if (!next || s->damaged || !enter_chunk(d, s, index, next))
+			return words;
+		give_back(d, taken);
+		if (chunks == d->arena.nchunks || late(d))
+			break;
 	}
-	/* Empty chunks, linked in a circle by a hostile target, must come to an end too. */
-	for (uint64_t chunks = 0; words <= max && chunks <= max && !s->damaged; chunks++) {
-		struct vz_chunk *c = chunk(d, s->chunk);
-		/* The link first: once it is there, the head is final. */
-		uint32_t next = __atomic_load_n(&c->next, __ATOMIC_ACQUIRE), done = s->chunk;
-		uint64_t head = __atomic_load_n(&c->head, __ATOMIC_ACQUIRE);
+	*done = false;
+	return words;
+}
 
-		/* After the head: what it covers is older than now. */
-		d->now_ticks = vz_clock_ticks(d->clock->is_ns);
-		if (head > VZ_CHUNK_WORDS || head < s->pos) {
+/* All of the dictionary, however late it is: events wait for it. */
+static void take_dict(struct vz_drain *d)
+{
+	struct source *s = &d->sources[VZ_DICT_SLOT];
+	uint64_t end = d->poll_end_ns;
+	bool done = false;
+
+	d->poll_end_ns = UINT64_MAX;
+	for (uint32_t chunks = 0; !done; chunks += d->arena.nchunks) {
+		take_slot(d, VZ_DICT_SLOT, &done);
+		if (!done && chunks > DICT_CHUNKS_AT_ONCE) {
 			damage(d, s);
 			break;
 		}
-		words += index == VZ_DICT_SLOT ? take_dict_chunk(d, s, (uint32_t)head)
-					       : take_event_chunk(d, s, (uint32_t)head);
-		if (!next || s->damaged)
-			break;
-		if (!enter_chunk(d, s, index, next))
-			break;
-		give_back(d, done);
 	}
-	return words;
+	d->poll_end_ns = end;
 }
 
 /* ---- slots ------------------------------------------------------------- */
@@ -328,7 +386,8 @@ static void open_source(struct vz_drain *d, uint32_t index, uint64_t generation)
 	struct source *s = &d->sources[index];
 	struct vz_slot *sl = slot(d, index);
 	char name[64] = "";
-	uint32_t ns_tid = sl->tid;
+	uint32_t ns_tid = __atomic_load_n(&sl->tid, __ATOMIC_RELAXED);
+	uint64_t start = __atomic_load_n(&sl->start_ticks, __ATOMIC_RELAXED), ns, now;
 	pid_t tid = (pid_t)ns_tid;
 
 	if (d->describe)
@@ -336,7 +395,11 @@ static void open_source(struct vz_drain *d, uint32_t index, uint64_t generation)
 	*s = (struct source){ .generation = generation,
 			      .early_name = s->early_name,
 			      .early_generation = s->early_generation };
-	s->lane = vz_lane_new(&d->lanes, tid, sl->flags, vz_clock_ns(d->clock, sl->start_ticks));
+	ns = vz_clock_ns(d->clock, start);
+	now = vz_clock_ns(d->clock, d->now_ticks);
+	if (start > d->now_ticks || ns > now) /* also where the map would go below 0 */
+		ns = now;
+	s->lane = vz_lane_new(&d->lanes, tid, sl->flags, ns);
 	if (!s->lane)
 		return;
 	d->totals.threads++;
@@ -366,61 +429,86 @@ static void close_source(struct vz_drain *d, uint32_t index, uint64_t ns)
 	s->lane = NULL;
 }
 
-static uint64_t poll_slot(struct vz_drain *d, uint32_t index, uint64_t max)
+/* The slot was closed and all of it was read. */
+static void retire(struct vz_drain *d, uint32_t index)
+{
+	struct source *s = &d->sources[index];
+	uint32_t last = s->damaged ? 0 : s->chunk;
+
+	take_dict(d); /* its name may have come last */
+	close_source(d, index, vz_clock_ns(d->clock, d->now_ticks));
+	s->chunk = 0;
+	if (last)
+		give_back(d, last);
+}
+
+static void free_slot(struct vz_slot *sl)
+{
+	/* Pairs with the acquire load in payload/ring.c: the slot may be used again. */
+	__atomic_store_n(&sl->state, VZ_SLOT_FREE, __ATOMIC_RELEASE);
+}
+
+/* Is there something to read in a slot in this STATE?  Begins to follow it if it is new. */
+static bool follow(struct vz_drain *d, uint32_t index, uint32_t state)
 {
 	struct source *s = &d->sources[index];
 	struct vz_slot *sl = slot(d, index);
+	uint64_t generation = __atomic_load_n(&sl->generation, __ATOMIC_RELAXED);
+
+	if (s->lane)
+		return true;
+	if (s->damaged && s->generation == generation)
+		return false;
+	/* Until its first event a thread may not know its own number. */
+	if (!__atomic_load_n(&sl->first_chunk, __ATOMIC_ACQUIRE)) {
+		if (state == VZ_SLOT_CLOSED)
+			free_slot(sl);
+		return false;
+	}
+	open_source(d, index, generation);
+	return s->lane;
+}
+
+static uint64_t poll_slot(struct vz_drain *d, uint32_t index)
+{
+	struct vz_slot *sl = slot(d, index);
 	/* Before the heads: what was published when it was closed is all that comes. */
 	uint32_t state = __atomic_load_n(&sl->state, __ATOMIC_ACQUIRE);
-	uint64_t generation = sl->generation, words = 0;
+	uint64_t words;
+	bool done;
 
-	if (state != VZ_SLOT_OPEN && state != VZ_SLOT_CLOSED)
+	if ((state != VZ_SLOT_OPEN && state != VZ_SLOT_CLOSED) || !follow(d, index, state))
 		return 0;
-	if (!s->lane) {
-		if (s->damaged && s->generation == generation)
-			return 0;
-		/* Until its first event a thread may not know its own number. */
-		if (!__atomic_load_n(&sl->first_chunk, __ATOMIC_ACQUIRE)) {
-			if (state == VZ_SLOT_CLOSED)
-				__atomic_store_n(&sl->state, VZ_SLOT_FREE, __ATOMIC_RELEASE);
-			return 0;
-		}
-		open_source(d, index, generation);
-		if (!s->lane)
-			return 0;
-	}
-	if (!s->damaged)
-		words = take_slot(d, index, max);
+	words = take_slot(d, index, &done);
 	count_lost(d, index);
-	if (state == VZ_SLOT_CLOSED && words <= max) {
-		uint32_t last = s->damaged ? 0 : s->chunk;
-
-		/* Its name may have come last. */
-		if (!d->sources[VZ_DICT_SLOT].damaged)
-			take_slot(d, VZ_DICT_SLOT, max);
-		close_source(d, index, vz_clock_ns(d->clock, d->now_ticks));
-		s->chunk = 0;
-		if (last)
-			give_back(d, last);
-		/* Pairs with the acquire load in payload/ring.c: the slot may be used again. */
-		__atomic_store_n(&sl->state, VZ_SLOT_FREE, __ATOMIC_RELEASE);
+	if (state == VZ_SLOT_CLOSED && done) {
+		retire(d, index);
+		free_slot(sl);
 	}
 	return words;
 }
 
 uint64_t vz_drain_poll(struct vz_drain *d)
 {
-	uint64_t max = (uint64_t)d->arena.nchunks * VZ_CHUNK_WORDS, words = 0;
 	uint32_t used = __atomic_load_n(&control(d)->nslots_used, __ATOMIC_ACQUIRE);
+	uint64_t words = 0;
 
 	if (used > d->arena.nslots)
 		used = d->arena.nslots;
 	d->now_ticks = vz_clock_ticks(d->clock->is_ns);
-	for (uint32_t i = 1; i < used; i++)
-		words += poll_slot(d, i, max);
+	d->poll_end_ns = vz_now_ns() + POLL_MAX_NS;
+	for (uint32_t i = 1; i < used; i++) {
+		/* Where there is too much to read, each slot gets its turn to be first. */
+		uint32_t index = 1 + (d->first_slot + i - 1) % (used - 1);
+
+		words += poll_slot(d, index);
+		if (late(d)) {
+			d->first_slot = index; /* one less than the next, as they count from 1 */
+			break;
+		}
+	}
 	/* Last, since names of threads want their slot to be open. */
-	if (!d->sources[VZ_DICT_SLOT].damaged)
-		take_slot(d, VZ_DICT_SLOT, max);
+	take_dict(d);
 	return words;
 }
 

@@ -6,6 +6,10 @@
  * to the trace file, gives chunks back.  The target can scribble on the arena
  * at any time: each word is read once, each index and size is checked, the work
  * of one poll is bounded.  Garbage can make the trace wrong, never the tool.
+ *
+ * Memory, whatever is in the arena: 128 MiB for stacks, 64 MiB for snapshots of
+ * stacks, 32 MiB for events that wait, 160 MiB to encode a block of the deepest stack
+ * that is followed, 64 MiB for tables and timelines.  Ordinary programs need a tenth.
  */
 #ifndef VZ_ATTACH_DRAIN_H
 #define VZ_ATTACH_DRAIN_H
@@ -48,7 +52,10 @@ typedef void (*vz_drain_thread_fn)(void *context, uint32_t ns_tid, pid_t *tid, c
 int vz_drain_new(const struct vz_arena *arena, struct vz_tracefile *tf,
 		 const struct vz_clock_map *clock, vz_drain_thread_fn describe, void *context,
 		 struct vz_drain **ret);
-/** Take what is there.  Returns the number of words taken. */
+/**
+ * Take what is there; after a tenth of a second the rest is left for the next call.
+ * Returns the number of words taken.
+ */
 uint64_t vz_drain_poll(struct vz_drain *drain);
 /** No more will come: end all timelines at NS. */
 void vz_drain_finish(struct vz_drain *drain, uint64_t ns);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "attach/lane.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +9,16 @@
 #include "attach/drain.h"
 
 enum {
-	MAX_STACKS = 4096,
+	MAX_STACKS = 4096,         /* of one lane */
+	MAX_ALL_STACKS = 1 << 16,  /* of all lanes; each has one in any case */
+	MAX_NAMES = 16,            /* a lane is renamed so often, then no more */
 	NAME_MAX_BYTES = 256,
 	SNAPSHOT_MAX = 1 << 20,
+	SNAPSHOT_FIRST = 64,
+	SNAPSHOT_KEEP = 1 << 12,   /* more room is given back after use */
+	SNAPSHOTS_MAX = 16 << 20,  /* words of all lanes */
+	LOOKS_EACH = 64,           /* frames that a record may make us look at, on average; */
+	LOOKS_MAX = VZ_TRACK_MAX_DEPTH, /* saved up by records that needed fewer */
 };
 
 struct stack {
@@ -30,8 +38,10 @@ struct vz_lane {
 	uint64_t lost_written;
 	/* a stack snapshot that is being received */
 	uint32_t *snapshot;
-	uint32_t snapshot_len, snapshot_want;
+	uint32_t snapshot_len, snapshot_want, snapshot_room;
 	unsigned snapshot_why;
+	unsigned names; /* how often it was named */
+	uint32_t looks; /* see LOOKS_EACH */
 };
 
 static void name_stack(const struct vz_lane *lane, unsigned i)
@@ -49,14 +59,14 @@ static void name_stack(const struct vz_lane *lane, unsigned i)
 
 static int add_stack(struct vz_lane *lane, uint64_t key, uint64_t ns)
 {
-	struct stack *grown;
-
 	if (lane->nstacks == lane->room) {
-		lane->room = lane->room ? 2 * lane->room : 1;
-		grown = realloc(lane->stacks, lane->room * sizeof(*grown));
+		unsigned room = lane->room ? 2 * lane->room : 1;
+		struct stack *grown = realloc(lane->stacks, room * sizeof(*grown));
+
 		if (!grown)
 			return -1;
 		lane->stacks = grown;
+		lane->room = room;
 	}
 	lane->stacks[lane->nstacks] = (struct stack){
 		.key = key,
@@ -65,6 +75,7 @@ static int add_stack(struct vz_lane *lane, uint64_t key, uint64_t ns)
 	};
 	if (!lane->stacks[lane->nstacks].track)
 		return -1;
+	lane->shared->nstacks++;
 	name_stack(lane, lane->nstacks++);
 	return 0;
 }
@@ -78,6 +89,7 @@ struct vz_lane *vz_lane_new(struct vz_lanes *shared, pid_t tid, unsigned flags, 
 	lane->shared = shared;
 	lane->tid = tid;
 	lane->flags = flags;
+	lane->looks = LOOKS_MAX;
 	if (add_stack(lane, 0, ns) < 0) {
 		free(lane->stacks);
 		free(lane);
@@ -90,6 +102,9 @@ void vz_lane_name(struct vz_lane *lane, const char *name, size_t len)
 {
 	if (len >= sizeof(lane->name))
 		len = sizeof(lane->name) - 1;
+	/* Every stack is told: one record of the target would cost thousands of ours. */
+	if (++lane->names > MAX_NAMES)
+		return;
 	memcpy(lane->name, name, len);
 	lane->name[len] = '\0';
 	for (unsigned i = 0; i < lane->nstacks; i++)
@@ -107,10 +122,12 @@ static void leave(struct vz_lane *lane, uint32_t id, enum vz_leave how, uint64_t
 {
 	struct vz_track *t = track(lane);
 	uint32_t depth = vz_track_depth(t), up = 0;
+	uint32_t end = depth < lane->looks ? depth : lane->looks;
 
-	while (up < depth && vz_track_function(t, up) != id)
+	while (up < end && vz_track_function(t, up) != id)
 		up++;
-	if (up == depth) {
+	if (up == end) {
+		lane->looks -= end; /* frames that are popped are paid by their entries */
 		lane->shared->totals->orphan_exits++;
 		return;
 	}
@@ -129,13 +146,14 @@ static int is_c(const struct vz_lane *lane, uint32_t id)
  * How much of our stack, from the bottom, agrees with the snapshot.  C functions
  * are in ours only; they are kept where the Python frames around them agree.
  */
-static void agree(const struct vz_lane *lane, uint32_t *mine, uint32_t *theirs)
+static void agree(struct vz_lane *lane, uint32_t *mine, uint32_t *theirs)
 {
 	struct vz_track *t = track(lane);
 	uint32_t depth = vz_track_depth(t), i = 0, j = 0;
+	uint32_t end = depth < lane->looks ? depth : lane->looks;
 
 	*mine = *theirs = 0;
-	while (i < depth && j < lane->snapshot_len) {
+	while (i < end && j < lane->snapshot_len) {
 		uint32_t id = vz_track_function(t, depth - 1 - i);
 
 		if (id == lane->snapshot[j]) {
@@ -144,50 +162,74 @@ static void agree(const struct vz_lane *lane, uint32_t *mine, uint32_t *theirs)
 		} else if (is_c(lane, id)) {
 			i++;
 		} else {
-			return;
+			break;
 		}
 	}
+	lane->looks -= i;
 }
 
-static void apply_snapshot(struct vz_lane *lane, uint64_t ns)
+static void free_snapshot(struct vz_lane *lane)
+{
+	lane->shared->snapshots_words -= lane->snapshot_room;
+	free(lane->snapshot);
+	lane->snapshot = NULL;
+	lane->snapshot_room = 0;
+}
+
+static int apply_snapshot(struct vz_lane *lane, uint64_t ns)
 {
 	struct vz_track *t = track(lane);
 	uint32_t mine, theirs;
+	int rc = 0;
 
 	agree(lane, &mine, &theirs);
 	while (vz_track_depth(t) > mine) {
 		vz_track_leave(t, VZ_LEAVE_UNSEEN, ns);
 		lane->shared->totals->unseen_exits++;
 	}
-	for (; theirs < lane->snapshot_len; theirs++) {
-		vz_track_enter(t, lane->snapshot[theirs], VZ_ENTRY_OPEN, ns);
+	for (; theirs < lane->snapshot_len && rc == 0; theirs++) {
+		rc = vz_track_enter(t, lane->snapshot[theirs], VZ_ENTRY_OPEN, ns);
 		lane->shared->totals->open_frames += lane->snapshot_why != VZ_STACK_AFTER_LOSS;
 	}
 	lane->snapshot_want = 0;
+	if (lane->snapshot_room > SNAPSHOT_KEEP)
+		free_snapshot(lane);
+	return rc;
 }
 
-static void begin_snapshot(struct vz_lane *lane, unsigned why, uint64_t depth, uint64_t ns)
+static int begin_snapshot(struct vz_lane *lane, unsigned why, uint64_t depth, uint64_t ns)
 {
-	uint32_t want = depth > SNAPSHOT_MAX ? SNAPSHOT_MAX : (uint32_t)depth;
-	uint32_t *room = realloc(lane->snapshot, (want ? want : 1) * sizeof(*room));
-
-	if (!room)
-		return;
-	lane->snapshot = room;
 	lane->snapshot_len = 0;
-	lane->snapshot_want = want;
+	lane->snapshot_want = depth > SNAPSHOT_MAX ? SNAPSHOT_MAX : (uint32_t)depth;
 	lane->snapshot_why = why;
-	if (!want && why == VZ_STACK_AFTER_LOSS)
-		apply_snapshot(lane, ns);
+	return !depth && why == VZ_STACK_AFTER_LOSS ? apply_snapshot(lane, ns) : 0;
 }
 
-static void add_to_snapshot(struct vz_lane *lane, uint32_t id, uint64_t ns)
+/* By what has come, not by what was announced. */
+static int grow_snapshot(struct vz_lane *lane)
+{
+	uint32_t room = lane->snapshot_room ? lane->snapshot_room * 2 : SNAPSHOT_FIRST;
+	uint32_t *bigger;
+
+	if (lane->shared->snapshots_words + room - lane->snapshot_room > SNAPSHOTS_MAX)
+		return -E2BIG;
+	bigger = realloc(lane->snapshot, room * sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	lane->shared->snapshots_words += room - lane->snapshot_room;
+	lane->snapshot = bigger;
+	lane->snapshot_room = room;
+	return 0;
+}
+
+static int add_to_snapshot(struct vz_lane *lane, uint32_t id, uint64_t ns)
 {
 	if (!lane->snapshot_want)
-		return;
+		return 0;
+	if (lane->snapshot_len == lane->snapshot_room && grow_snapshot(lane) < 0)
+		return apply_snapshot(lane, ns); /* as if the rest had been lost */
 	lane->snapshot[lane->snapshot_len++] = id;
-	if (lane->snapshot_len == lane->snapshot_want)
-		apply_snapshot(lane, ns);
+	return lane->snapshot_len == lane->snapshot_want ? apply_snapshot(lane, ns) : 0;
 }
 
 /* ---- stacks ------------------------------------------------------------ */
@@ -195,15 +237,17 @@ static void add_to_snapshot(struct vz_lane *lane, uint32_t id, uint64_t ns)
 /* The stack that has been idle for longest gives its place to KEY. */
 static void replace_stack(struct vz_lane *lane, uint64_t key, uint64_t ns)
 {
+	struct vz_track *fresh = vz_track_new(lane->shared->tf, lane->tid, key, lane->flags, ns);
 	unsigned oldest = 1;
 
+	if (!fresh)
+		return;
 	for (unsigned i = 2; i < lane->nstacks; i++)
 		if (lane->stacks[i].used < lane->stacks[oldest].used)
 			oldest = i;
 	vz_track_end(lane->stacks[oldest].track, ns);
 	lane->stacks[oldest].key = key;
-	lane->stacks[oldest].track =
-		vz_track_new(lane->shared->tf, lane->tid, key, lane->flags, ns);
+	lane->stacks[oldest].track = fresh;
 	name_stack(lane, oldest);
 	lane->current = oldest;
 }
@@ -217,7 +261,8 @@ static void switch_stack(struct vz_lane *lane, uint64_t key, uint64_t ns)
 			return;
 		}
 	}
-	if (lane->nstacks == MAX_STACKS) {
+	if (lane->nstacks == MAX_STACKS ||
+	    (lane->nstacks > 1 && lane->shared->nstacks >= MAX_ALL_STACKS)) {
 		replace_stack(lane, key, ns);
 	} else if (add_stack(lane, key, ns) == 0) {
 		lane->current = lane->nstacks - 1;
@@ -233,7 +278,7 @@ static void lost(struct vz_lane *lane, uint64_t n, uint64_t ns)
 	lane->lost_written += n;
 }
 
-void vz_lane_event(struct vz_lane *lane, unsigned kind, uint32_t id, uint64_t extra, uint64_t ns)
+int vz_lane_event(struct vz_lane *lane, unsigned kind, uint32_t id, uint64_t extra, uint64_t ns)
 {
 	static const enum vz_entry entry[] = { [VZ_EV_CALL] = VZ_ENTRY_CALL,
 					       [VZ_EV_RESUME] = VZ_ENTRY_RESUME,
@@ -245,14 +290,20 @@ void vz_lane_event(struct vz_lane *lane, unsigned kind, uint32_t id, uint64_t ex
 					       [VZ_EV_C_RETURN] = VZ_LEAVE_RETURN,
 					       [VZ_EV_C_RAISE] = VZ_LEAVE_UNWIND };
 
+	int rc = 0;
+
+	if (lane->looks < LOOKS_MAX - LOOKS_EACH)
+		lane->looks += LOOKS_EACH;
 	if (lane->snapshot_want && kind != VZ_EV_OPEN)
-		apply_snapshot(lane, ns); /* it was cut by a loss: what came is true */
+		rc = apply_snapshot(lane, ns); /* it was cut by a loss: what came is true */
+	if (rc < 0)
+		return rc;
 	switch (kind) {
 	case VZ_EV_CALL:
 	case VZ_EV_RESUME:
 	case VZ_EV_THROW:
 	case VZ_EV_C_CALL:
-		vz_track_enter(track(lane), id, entry[kind], ns);
+		rc = vz_track_enter(track(lane), id, entry[kind], ns);
 		lane->shared->totals->events++;
 		break;
 	case VZ_EV_RETURN:
@@ -264,10 +315,10 @@ void vz_lane_event(struct vz_lane *lane, unsigned kind, uint32_t id, uint64_t ex
 		lane->shared->totals->events++;
 		break;
 	case VZ_EV_STACK:
-		begin_snapshot(lane, id, extra, ns);
+		rc = begin_snapshot(lane, id, extra, ns);
 		break;
 	case VZ_EV_OPEN:
-		add_to_snapshot(lane, id, ns);
+		rc = add_to_snapshot(lane, id, ns);
 		break;
 	case VZ_EV_SWITCH:
 		if (id == VZ_SWITCH_FROM)
@@ -281,6 +332,7 @@ void vz_lane_event(struct vz_lane *lane, unsigned kind, uint32_t id, uint64_t ex
 	default:
 		break;
 	}
+	return rc;
 }
 
 void vz_lane_end(struct vz_lane *lane, uint64_t ns, uint64_t lost_in_all)
@@ -293,7 +345,8 @@ void vz_lane_end(struct vz_lane *lane, uint64_t ns, uint64_t lost_in_all)
 		lost(lane, lost_in_all - lane->lost_written, ns);
 	for (unsigned i = 0; i < lane->nstacks; i++)
 		vz_track_end(lane->stacks[i].track, ns);
+	lane->shared->nstacks -= lane->nstacks;
+	free_snapshot(lane);
 	free(lane->stacks);
-	free(lane->snapshot);
 	free(lane);
 }

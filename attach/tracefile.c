@@ -53,7 +53,8 @@ struct vz_tracefile {
 	struct vz_track **tracks;
 	uint32_t ntracks, tracks_cap;
 	struct pending meta, functions, track_records;
-	size_t held; /* bytes of buffered events in all tracks */
+	size_t held;   /* bytes of buffered events in all tracks */
+	size_t frames; /* room for frames in the stacks of all tracks */
 	struct vz_tracefile_totals totals;
 };
 
@@ -65,7 +66,7 @@ static void fail(struct vz_tracefile *tf, int rc)
 static int grow_frames(struct vz_frame **frames, uint32_t *cap)
 {
 	uint32_t n = *cap ? *cap * 2 : FIRST_FRAMES;
-	struct vz_frame *bigger = realloc(*frames, n * sizeof(**frames));
+	struct vz_frame *bigger = reallocarray(*frames, n, sizeof(**frames));
 
 	if (!bigger)
 		return -ENOMEM;
@@ -275,16 +276,31 @@ static inline bool put(struct vz_track *t, uint32_t what, uint64_t ns)
 	return true;
 }
 
-void vz_track_enter(struct vz_track *t, uint32_t function, enum vz_entry how, uint64_t ns)
+/* What was popped is never more than the stack once held: its room needs no bound of its own. */
+static int grow_stack(struct vz_track *t)
 {
+	uint32_t before = t->stack_cap, more = before ? before : FIRST_FRAMES;
+
+	if (before >= VZ_TRACK_MAX_DEPTH || t->tf->frames + more > VZ_TRACK_MAX_FRAMES)
+		return -E2BIG;
+	if (grow_frames(&t->stack, &t->stack_cap) < 0) {
+		fail(t->tf, -ENOMEM);
+		return -ENOMEM;
+	}
+	t->tf->frames += more;
+	return 0;
+}
+
+int vz_track_enter(struct vz_track *t, uint32_t function, enum vz_entry how, uint64_t ns)
+{
+	int rc = t->depth == t->stack_cap ? grow_stack(t) : 0;
+
+	if (rc < 0)
+		return rc == -E2BIG ? rc : 0;
 	if (function >= VZ_MAX_FUNCTIONS)
 		function = 0;
-	if (t->depth == t->stack_cap && grow_frames(&t->stack, &t->stack_cap) < 0) {
-		fail(t->tf, -ENOMEM);
-		return;
-	}
 	if (!put(t, function << VZ_WORD_TAG_BITS | (VZ_WORD_ENTER + how), ns))
-		return;
+		return 0;
 	t->stack[t->depth++] = (struct vz_frame){
 		.ns = t->last_ns,
 		.symbol = function << VZ_SYMBOL_SHIFT | how,
@@ -293,6 +309,7 @@ void vz_track_enter(struct vz_track *t, uint32_t function, enum vz_entry how, ui
 		t->tf->totals.calls++;
 	if (++t->entries == VZ_BLOCK_MAX_CALLS)
 		flush_track(t);
+	return 0;
 }
 
 static void keep_popped(struct vz_track *t)
@@ -392,6 +409,7 @@ static void track_free(struct vz_track *t)
 
 	tf->tracks[t->place] = tf->tracks[--tf->ntracks];
 	tf->tracks[t->place]->place = t->place;
+	tf->frames -= t->stack_cap;
 	free_words(t);
 	free(t->stack);
 	free(t->popped);

@@ -17,6 +17,12 @@
 #include "attach/err.h"
 #include "payload/wire.h"
 
+/*
+ * What a target can make us keep: frames of one stack, and of all stacks together
+ * (16 bytes each, twice).  No program gets there that does not mean to.
+ */
+enum { VZ_TRACK_MAX_DEPTH = 1 << 20, VZ_TRACK_MAX_FRAMES = 4 << 20 };
+
 struct vz_tracefile;
 struct vz_track; /* one timeline: a thread, or one Python stack (greenlet) of a thread */
 
@@ -36,8 +42,11 @@ void vz_track_name(struct vz_track *track, const char *name);
 /** Write what is pending; the track is freed.  Frames still open stay open in the file: never guessed closed. */
 void vz_track_end(struct vz_track *track, uint64_t ns);
 
-/** Push a frame (HOW: enum vz_entry of wire.h).  NS before the last NS of this track is raised to that. */
-void vz_track_enter(struct vz_track *track, uint32_t function, enum vz_entry how, uint64_t ns);
+/**
+ * Push a frame (HOW: enum vz_entry of wire.h).  NS before the last NS of this track is raised to that.
+ * -E2BIG: the stack is too deep to be followed, the frame was not kept; 0 otherwise.
+ */
+int vz_track_enter(struct vz_track *track, uint32_t function, enum vz_entry how, uint64_t ns);
 /** Pop the top frame; ignored on an empty stack (the caller counts those). */
 void vz_track_leave(struct vz_track *track, enum vz_leave how, uint64_t ns);
 /** N records were dropped here. */

@@ -383,6 +383,95 @@ Test(drain, a_damaged_dictionary)
 	}
 }
 
+/* Names are cut, whatever the dictionary says; those that come early are kept no longer than that. */
+Test(drain, names_are_cut)
+{
+	static char text[8001];
+	struct kit_arena *k = kit_arena_new(SMALL);
+	struct vz_drain_totals totals;
+	uint8_t *bytes;
+	struct vz_reader *r;
+
+	memset(text, 'x', sizeof(text) - 1);
+	kit_def(k, (struct vz_def){ .id = 1, .kind = VZ_DEF_PYTHON }, text, text);
+	kit_def(k, (struct vz_def){ .id = 1, .kind = VZ_DEF_THREAD, .line = 1 }, text, "");
+	vz_drain_poll(k->drain);
+	kit_slot_open(k, 1, 0);
+	kit_event(k, 1, VZ_EV_CALL, 1);
+	vz_drain_poll(k->drain);
+	free(kit_arena_story(k, &totals));
+	r = kit_open(k->fd, &bytes);
+	cr_assert_eq(strlen(vz_reader_function(r, 1)->name), VZ_DEF_NAME_MAX);
+	cr_assert_eq(strlen(vz_reader_function(r, 1)->file), VZ_DEF_FILE_MAX);
+	cr_assert_leq(strlen(vz_reader_track(r, 0)->name), 256);
+	vz_reader_free(r);
+	free(bytes);
+	kit_arena_free(k);
+}
+
+/* A thread that says it will begin tomorrow begins now. */
+Test(drain, a_start_in_the_future)
+{
+	struct kit_arena *k = kit_arena_new(SMALL);
+	struct vz_drain_totals totals;
+	uint8_t *bytes;
+	struct vz_reader *r;
+
+	def(k, 1, "f");
+	kit_slot_open(k, 1, 11);
+	k->slots[1].start_ticks = UINT64_MAX - 5;
+	kit_event(k, 1, VZ_EV_CALL, 1);
+	vz_drain_poll(k->drain);
+	free(kit_arena_story(k, &totals));
+	r = kit_open(k->fd, &bytes);
+	cr_assert_leq(vz_reader_track(r, 0)->begin_ns, vz_clock_pair_now(true).ns);
+	cr_assert_eq(vz_reader_nblocks(r), 1);
+	vz_reader_free(r);
+	free(bytes);
+	kit_arena_free(k);
+}
+
+/* A stack that is too deep costs this thread's events from there on, and no others. */
+Test(drain, a_stack_without_end)
+{
+	struct kit_arena *k = kit_arena_new(SMALL);
+	struct vz_drain_totals totals;
+
+	def(k, 1, "f");
+	kit_slot_open(k, 1, 11);
+	kit_slot_open(k, 2, 12);
+	for (uint32_t i = 0; i < VZ_TRACK_MAX_DEPTH + 5000u; i++) {
+		kit_event(k, 1, VZ_EV_CALL, 1);
+		if (i % 1000 == 0)
+			vz_drain_poll(k->drain);
+	}
+	kit_event(k, 2, VZ_EV_CALL, 1);
+	vz_drain_poll(k->drain);
+	vz_drain_totals(k->drain, &totals);
+	cr_assert_eq(totals.damaged, 1);
+	cr_assert_eq(totals.events, VZ_TRACK_MAX_DEPTH + 2u);
+	free(kit_arena_story(k, &totals));
+	kit_arena_free(k);
+}
+
+/* The target may write what it likes over our own counter: chunks come back all the same. */
+Test(drain, our_own_counter_is_ours)
+{
+	struct kit_arena *k = kit_arena_new(SMALL);
+	struct vz_drain_totals totals;
+
+	def(k, 1, "f");
+	kit_slot_open(k, 1, 11);
+	kit_event(k, 1, VZ_EV_CALL, 1);
+	kit_new_chunk(k, 1);
+	kit_event(k, 1, VZ_EV_RETURN, 1);
+	k->control->returns_head = 0xdeadbeef;
+	vz_drain_poll(k->drain);
+	cr_assert_eq(k->control->returns_head, 1);
+	free(kit_arena_story(k, &totals));
+	kit_arena_free(k);
+}
+
 static uint64_t next(uint64_t *seed)
 {
 	uint64_t x = *seed += UINT64_C(0x9e3779b97f4a7c15);

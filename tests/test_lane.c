@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,9 @@ static void stage_open(struct stage *s)
 	memset(s, 0, sizeof(*s));
 	s->fd = memfd_create("lane", MFD_CLOEXEC);
 	cr_assert_eq(vz_tracefile_new(s->fd, 1, T0, T0, &s->tf, &err), 0);
-	s->lanes = (struct vz_lanes){ s->tf, &s->totals, calloc(1, VZ_MAX_FUNCTIONS / 8) };
+	s->lanes = (struct vz_lanes){ .tf = s->tf,
+				      .totals = &s->totals,
+				      .is_c = calloc(1, VZ_MAX_FUNCTIONS / 8) };
 	s->ns = T0;
 	for (uint32_t id = 1; id < FUNCTIONS; id++) {
 		char name[8];
@@ -270,4 +273,112 @@ Test(lane, names_come_late_and_long)
 	cr_assert_not_null(strstr(story, "n / greenlet 1: +1 =1\n"));
 	cr_assert_null(strstr(story, "first"));
 	free(story);
+}
+
+/* ---- what a target must not be able to make us do ---------------------- */
+
+/* A stack deeper than is followed is given up; what was kept can be read. */
+Test(lane, too_deep)
+{
+	struct stage s;
+	struct vz_lane *lane;
+	uint64_t n = 0;
+
+	stage_open(&s);
+	lane = vz_lane_new(&s.lanes, 1, 0, T0);
+	while (vz_lane_event(lane, VZ_EV_CALL, 1, 0, T0 + n) == 0)
+		cr_assert_leq(++n, (uint64_t)VZ_TRACK_MAX_DEPTH);
+	cr_assert_eq(n, VZ_TRACK_MAX_DEPTH);
+	cr_assert_eq(vz_lane_event(lane, VZ_EV_CALL, 1, 0, T0 + n), -E2BIG);
+	vz_lane_end(lane, T0 + n, 0);
+	s.ns = T0 + n;
+	free(stage_close(&s));
+}
+
+/* All stacks together are bounded too, and give back their room when they end. */
+Test(lane, too_deep_together)
+{
+	struct vz_lane *lanes[8];
+	struct stage s;
+	uint64_t kept = 0;
+
+	stage_open(&s);
+	for (int round = 0; round < 2; round++) {
+		kept = 0;
+		for (int i = 0; i < 8; i++) {
+			lanes[i] = vz_lane_new(&s.lanes, i + 1, 0, T0);
+			while (vz_lane_event(lanes[i], VZ_EV_CALL, 1, 0, T0) == 0)
+				kept++;
+		}
+		for (int i = 0; i < 8; i++)
+			vz_lane_end(lanes[i], T0, 0);
+		cr_assert_leq(kept, (uint64_t)VZ_TRACK_MAX_FRAMES);
+		cr_assert_gt(kept, (uint64_t)VZ_TRACK_MAX_FRAMES / 2);
+	}
+	free(stage_close(&s));
+}
+
+/* Exits that fit nothing do not make us look through a deep stack each time. */
+Test(lane, a_flood_of_orphans, .timeout = 60)
+{
+	enum { DEPTH = VZ_TRACK_MAX_DEPTH - 1, ORPHANS = 1 << 20 };
+	struct stage s;
+	struct vz_lane *lane;
+
+	stage_open(&s);
+	lane = vz_lane_new(&s.lanes, 1, 0, T0);
+	for (int i = 0; i < DEPTH; i++)
+		vz_lane_event(lane, VZ_EV_CALL, 1, 0, T0);
+	for (int i = 0; i < ORPHANS; i++)
+		vz_lane_event(lane, VZ_EV_RETURN, 2, 0, T0);
+	cr_assert_eq(s.totals.orphan_exits, ORPHANS);
+	cr_assert_eq(s.totals.unseen_exits, 0);
+	for (int i = 0; i < DEPTH; i++)
+		vz_lane_event(lane, VZ_EV_RETURN, 1, 0, T0);
+	cr_assert_eq(s.totals.orphan_exits, ORPHANS);
+	vz_lane_end(lane, T0, 0);
+	free(stage_close(&s));
+}
+
+/* Memory for a snapshot is taken as it comes, not as it is announced; and only so much. */
+Test(lane, snapshots_that_are_announced)
+{
+	enum { LANES = 40, EACH = 1 << 20, BOUND = 16 << 20 };
+	struct vz_lane *lanes[LANES];
+	struct stage s;
+
+	stage_open(&s);
+	for (int i = 0; i < LANES; i++) {
+		lanes[i] = vz_lane_new(&s.lanes, i + 1, 0, T0);
+		vz_lane_event(lanes[i], VZ_EV_STACK, VZ_STACK_AT_ATTACH, UINT64_MAX, T0);
+	}
+	cr_assert_eq(s.lanes.snapshots_words, 0);
+	for (int i = 0; i < LANES; i++) {
+		for (int k = 0; k < EACH - 1; k++)
+			vz_lane_event(lanes[i], VZ_EV_OPEN, 1, 0, T0);
+		cr_assert_leq(s.lanes.snapshots_words, (size_t)BOUND);
+	}
+	for (int i = 0; i < LANES; i++)
+		vz_lane_end(lanes[i], T0, 0);
+	cr_assert_eq(s.lanes.snapshots_words, 0);
+	free(stage_close(&s));
+}
+
+/* A lane that is renamed all the time is renamed a few times. */
+Test(lane, endless_names)
+{
+	struct vz_tracefile_totals totals;
+	struct stage s;
+	struct vz_lane *lane;
+
+	stage_open(&s);
+	lane = vz_lane_new(&s.lanes, 1, 0, T0);
+	for (uint64_t key = 1; key < 4000; key++)
+		vz_lane_event(lane, VZ_EV_SWITCH, VZ_SWITCH_TO, key, T0);
+	for (int i = 0; i < 100000; i++)
+		vz_lane_name(lane, i % 2 ? "one" : "two", 3);
+	vz_lane_end(lane, T0, 0);
+	vz_tracefile_totals(s.tf, &totals);
+	cr_assert_leq(totals.bytes, 1000000u, "%llu", (unsigned long long)totals.bytes);
+	free(stage_close(&s));
 }
