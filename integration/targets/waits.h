@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * waits.h - one thread for each way to wait or to be busy, and what they report.
+ *
+ * The threads are made by Python (waits.py), each runs vz_wait(INDEX) with the GIL released.
+ */
+#ifndef WAITS_H
+#define WAITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What the driver reads; lib/waits.py knows the layout. */
+struct slot {
+	char name[24];
+	int32_t tid;
+	int32_t limit_ms; /* 0: waits for a feeder, or is busy */
+	uint64_t rounds;
+	uint64_t errors;
+	uint64_t late; /* rounds that took half as long again, and 50 ms */
+	uint64_t latest_us;   /* the worst */
+	uint64_t interrupted; /* EINTR where the kernel gives it after any stop, like SIGSTOP's */
+	char text[256 - 72];  /* the first error */
+};
+
+struct wait {
+	struct slot *slot;
+	const struct kind *kind;
+	uint64_t fed, done; /* the feeder's and the waiter's count */
+	int fd[4];
+	uint64_t number; /* whatever a kind needs */
+	void *memory;
+	volatile int signals;
+	volatile bool held;
+	volatile pid_t child;
+};
+
+struct kind {
+	const char *name;
+	void (*wait)(struct wait *w);
+	void (*prepare)(struct wait *w);
+	/* Called again and again; FIRST the first time in a round.  Must not block. */
+	void (*feed)(struct wait *w, bool first);
+	int limit_ms;
+	int early_us; /* by how much the kernel itself may round */
+};
+
+extern const struct kind vz_busy_kinds[];
+
+/** Note an error; the first one with its text. */
+__attribute__((format(printf, 2, 3))) void vz_bad(struct wait *w, const char *format, ...);
+/** A pause between rounds that must not be cut short either. */
+void vz_rest(struct wait *w, long us);
+uint64_t vz_now_us(void);
+
+/** Called from Python: bind the report; the number of kinds; run one; feed all; end all. */
+void vz_bind(void *slots);
+int vz_count(void);
+void vz_wait(int index);
+void vz_feed(void);
+void vz_end(void);
+
+#endif /* WAITS_H */
