@@ -70,12 +70,13 @@
 #define COLUMN_13(field, a, b, c, d, e, f) .field = (f),
 
 static const struct vz_pyver versions[] = {
-	{  8, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_8) } },
-	{  9, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_9) } },
-	{ 10, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_10) } },
-	{ 11, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_11) } },
-	{ 12, VZ_HOOK_MONITORING, VZ_ADOPT_AUTOMATIC,  { OFFSETS(COLUMN_12) } },
-	{ 13, VZ_HOOK_MONITORING, VZ_ADOPT_AUTOMATIC,  { OFFSETS(COLUMN_13) } },
+	/*                                                           ts_bytes is_bytes tool_names monitors */
+	{  8, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_8) },  264,   2720,     NO,     NO },
+	{  9, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_9) },  264,   5656,     NO,     NO },
+	{ 10, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_10) }, 280, 113528,     NO,     NO },
+	{ 11, VZ_HOOK_PROFILE,    VZ_ADOPT_EVAL_FRAME, { OFFSETS(COLUMN_11) }, 360, 107752,     NO,     NO },
+	{ 12, VZ_HOOK_MONITORING, VZ_ADOPT_AUTOMATIC,  { OFFSETS(COLUMN_12) }, 288, 383552, 382872, 381744 },
+	{ 13, VZ_HOOK_MONITORING, VZ_ADOPT_AUTOMATIC,  { OFFSETS(COLUMN_13) }, 304, 194968, 194264, 193136 },
 };
 /* clang-format on */
 

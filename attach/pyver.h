@@ -15,6 +15,10 @@ struct vz_pyver {
 	enum vz_hook hook;
 	enum vz_adopt adopt;
 	struct vz_py_offsets off;
+	/* only for the look from outside (residue_python.c) */
+	uint32_t ts_bytes, is_bytes; /* sizes of PyThreadState, PyInterpreterState */
+	uint32_t is_tool_names;      /* 3.12+: monitoring_tool_names */
+	uint32_t is_monitors;        /* 3.12+: monitors, a byte of tools for each event */
 };
 
 /** The row for 3.MINOR, or NULL. */

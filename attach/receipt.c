@@ -2,6 +2,7 @@
 #include "attach/receipt.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "attach/json.h"
 
@@ -40,14 +41,60 @@ static const char *ended_by(const struct vz_report *r)
 	return "unknown";
 }
 
-static const char *tick(unsigned ours)
+static const char *verdict_word(enum vz_verdict verdict)
 {
-	return ours ? "LEFT" : "ok";
+	static const char *const words[] = {
+		[VZ_VERDICT_UNKNOWN] = "unknown", [VZ_VERDICT_OK] = "ok",
+		[VZ_VERDICT_LEFT] = "left",       [VZ_VERDICT_GREW] = "grew",
+		[VZ_VERDICT_NONE] = "none",
+	};
+
+	return words[verdict];
 }
 
+/* "maps, files ok": all kinds with this verdict, behind SEPARATOR; returns how many. */
+static unsigned kinds_with(const struct vz_residue *residue, enum vz_verdict verdict,
+			   const char *separator, struct vz_text *t)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < VZ_NRESIDUE; i++) {
+		enum vz_residue_kind kind = (enum vz_residue_kind)i;
+
+		if (vz_residue_verdict(residue, kind) == verdict)
+			add(t, "%s%s", n++ ? ", " : separator, vz_residue_name(kind));
+	}
+	return n;
+}
+
+/* What stays, a line for each. */
+static void left_lines(const char *clause, struct vz_text *t)
+{
+	const char *label = "left";
+
+	while (*clause) {
+		const char *end = strstr(clause, "; ");
+		int len = (int)(end ? (size_t)(end - clause) : strlen(clause));
+
+		add(t, "  %-10s %.*s\n", label, len, clause);
+		label = "";
+		clause += len + (end ? 2 : 0);
+	}
+}
+
+/* What is wrong comes first. */
 static void restored_line(const struct vz_report *r, struct vz_text *t)
 {
-	const struct vz_residue *d = &r->residue;
+	static const struct {
+		enum vz_verdict verdict;
+		const char *word;
+	} groups[] = {
+		{ VZ_VERDICT_LEFT, "LEFT" },
+		{ VZ_VERDICT_UNKNOWN, "UNKNOWN" },
+		{ VZ_VERDICT_OK, "ok" },
+		{ VZ_VERDICT_GREW, "grew" },
+	};
+	const char *separator = ": ";
 
 	if (!r->compared) {
 		add(t, "  target     %s\n",
@@ -55,12 +102,27 @@ static void restored_line(const struct vz_report *r, struct vz_text *t)
 					    : "not compared: its state is unknown");
 		return;
 	}
-	add(t, "  target     %s: maps %s, files %s, threads %s, signals %s, hooks %s\n",
-	    r->restored ? "restored" : "NOT RESTORED", tick(d->ours[VZ_RESIDUE_MAPS]),
-	    tick(d->ours[VZ_RESIDUE_FDS]), tick(d->ours[VZ_RESIDUE_THREADS]),
-	    tick(d->ours[VZ_RESIDUE_SIGNALS]), tick(!r->restored && !d->ours[VZ_RESIDUE_MAPS]));
-	if (d->text[0])
-		add(t, "  left       %s\n", d->text);
+	add(t, "  target     %s", r->restored ? "restored" : "NOT RESTORED");
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		if (kinds_with(&r->residue, groups[i].verdict, separator, t)) {
+			add(t, " %s", groups[i].word);
+			separator = "; ";
+		}
+	}
+	add(t, "\n");
+	left_lines(r->residue.text, t);
+}
+
+/* How the one thread was borrowed. */
+static void pause_line(const struct vz_report *r, struct vz_text *t)
+{
+	add(t, "  pause      thread %d for %.0f us", (int)r->borrowed_tid, r->pause_us);
+	if (r->home_us > 0)
+		add(t, " (back home after %.0f us)", r->home_us);
+	if (r->attempts > 1)
+		add(t, "; safe at try %u, one thread at a time\n", r->attempts);
+	else
+		add(t, "; no other thread was stopped\n");
 }
 
 static void losses(const struct vz_report *r, struct vz_text *t)
@@ -109,13 +171,36 @@ size_t vz_receipt_text(const struct vz_report *r, char *buf, size_t size)
 	add(&t, "  file       %s, %s bytes (%.1f a call)\n", r->output,
 	    grouped(r->file.bytes, n[3]),
 	    r->file.calls ? (double)r->file.bytes / (double)r->file.calls : 0.0);
-	add(&t,
-	    "  pause      thread %d for %.0f us (back home after %.0f us); no other thread was "
-	    "stopped\n",
-	    (int)r->borrowed_tid, r->pause_us, r->home_us);
+	pause_line(r, &t);
 	losses(r, &t);
 	restored_line(r, &t);
 	return t.used;
+}
+
+/* What was not compared is unknown. */
+static void json_residue(struct vz_text *t, const struct vz_report *r)
+{
+	const struct vz_residue *d = &r->residue;
+	static const char *const keys[VZ_NRESIDUE] = {
+		[VZ_RESIDUE_MAPS] = "maps",       [VZ_RESIDUE_MEMORY] = "memory",
+		[VZ_RESIDUE_FDS] = "files",       [VZ_RESIDUE_FILE_SYSTEM] = "file_system",
+		[VZ_RESIDUE_THREADS] = "threads", [VZ_RESIDUE_SIGNALS] = "signals",
+		[VZ_RESIDUE_HOOKS] = "hooks",     [VZ_RESIDUE_TOOL_IDS] = "monitoring_ids",
+	};
+
+	add(t, ",\"residue\":{");
+	for (int i = 0; i < VZ_NRESIDUE; i++)
+		add(t, "%s\"%s\":\"%s\"", i ? "," : "", keys[i],
+		    verdict_word(r->compared ? vz_residue_verdict(d, (enum vz_residue_kind)i)
+					     : VZ_VERDICT_UNKNOWN));
+	add(t, "},\"memory\":{\"named_bytes\":%llu", (unsigned long long)d->possible_bytes);
+	vz_json_number(t, "rss_before", d->before.rss_bytes);
+	vz_json_number(t, "rss_after", d->after.rss_bytes);
+	vz_json_number(t, "anon_before", d->before.anon_bytes);
+	vz_json_number(t, "anon_after", d->after.anon_bytes);
+	vz_json_number(t, "data_before", d->before.data_bytes);
+	vz_json_number(t, "data_after", d->after.data_bytes);
+	add(t, "}");
 }
 
 static void json_error(struct vz_text *t, enum vz_exit exit, const struct vz_err *err)
@@ -137,7 +222,7 @@ size_t vz_receipt_json(const struct vz_report *r, enum vz_exit exit, const struc
 	struct vz_text t = { buf, 0, size };
 
 	buf[0] = '\0';
-	add(&t, "{\"schema\":1,\"pid\":%d,\"exit\":%d,", (int)r->pid, (int)exit);
+	add(&t, "{\"schema\":2,\"pid\":%d,\"exit\":%d,", (int)r->pid, (int)exit);
 	vz_json_string(&t, "comm", r->comm);
 	add(&t, ",");
 	vz_json_string(&t, "python", r->python);
@@ -152,6 +237,7 @@ size_t vz_receipt_json(const struct vz_report *r, enum vz_exit exit, const struc
 	add(&t, ",\"install_us\":%.1f,\"remove_us\":%.1f,\"duration_s\":%.6f,\"cpu_s\":%.6f",
 	    r->install_us, r->remove_us, (double)r->duration_ns / 1e9, (double)r->cpu_ns / 1e9);
 	vz_json_number(&t, "attempts", r->attempts);
+	add(&t, ",\"long_wait\":%s", r->long_wait ? "true" : "false");
 	vz_json_number(&t, "borrowed_tid", (uint64_t)r->borrowed_tid);
 	vz_json_number(&t, "events", r->totals.events);
 	vz_json_number(&t, "calls", r->file.calls);
@@ -173,6 +259,7 @@ size_t vz_receipt_json(const struct vz_report *r, enum vz_exit exit, const struc
 	vz_json_number(&t, "interps_skipped", r->interps_skipped);
 	add(&t, ",");
 	vz_json_string(&t, "left", r->residue.text);
+	json_residue(&t, r);
 	json_error(&t, exit, err);
 	add(&t, "}\n");
 	return t.used;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "attach/residue.h"
+#include "attach/residue_priv.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -18,6 +18,8 @@ enum {
 	MASK_TRIES = 20,
 };
 
+/* Counters of /proc lag by some pages for each CPU. */
+#define MEMORY_NOISE (UINT64_C(1) << 20)
 #define ARENA_ALIGN  (UINT64_C(64) << 20) /* glibc: HEAP_MAX_SIZE */
 #define ARENA_LEAST  (UINT64_C(132) << 10)
 #define MEMFD_PREFIX "/memfd:vizattach"
@@ -32,6 +34,8 @@ struct open_file {
 struct thread {
 	pid_t tid, ns_tid;
 	uint64_t blocked;
+	char state;
+	pid_t tracer;
 };
 
 struct vz_snapshot {
@@ -41,6 +45,7 @@ struct vz_snapshot {
 	struct thread *threads;
 	size_t nthreads;
 	uint64_t caught, ignored;
+	struct vz_memory memory;
 };
 
 /* ---- take ---- */
@@ -103,7 +108,8 @@ static int take_files(struct vz_snapshot *snapshot, pid_t pid)
 	return 0;
 }
 
-/* libc blocks all signals for a moment in fork and pthread_create: look again before believing it. */
+/* libc blocks all signals for a moment in fork and pthread_create: look again before believing it.
+ */
 static int read_settled_status(pid_t pid, pid_t tid, int *patience, struct vz_status *ret)
 {
 	static const struct timespec moment = { .tv_nsec = 1000 * 1000 };
@@ -134,8 +140,12 @@ static int take_threads(struct vz_snapshot *snapshot, pid_t pid, struct vz_err *
 		thread->tid = tasks.items[i].tid;
 		thread->ns_tid = tasks.items[i].ns_tid;
 		thread->blocked = status.signals.blocked;
+		thread->state = status.state;
+		thread->tracer = status.tracer_pid;
 		snapshot->caught = status.signals.caught; /* the same for all threads */
 		snapshot->ignored = status.signals.ignored;
+		snapshot->memory = (struct vz_memory){ status.rss_bytes, status.anon_bytes,
+						       status.data_bytes };
 		snapshot->nthreads++;
 	}
 	vz_tasks_fini(&tasks);
@@ -182,10 +192,7 @@ void vz_snapshot_free(struct vz_snapshot *snapshot)
 
 /* ---- say ---- */
 
-static void say(struct vz_residue *residue, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void say(struct vz_residue *residue, const char *fmt, ...)
+void vz_residue_say(struct vz_residue *residue, const char *fmt, ...)
 {
 	size_t used = strlen(residue->text);
 	va_list ap;
@@ -224,10 +231,10 @@ static size_t first_behind(const struct vz_maps *maps, uint64_t raddr)
 	return low;
 }
 
-static bool touches(const struct vz_range *ranges, size_t nranges, uint64_t start, uint64_t end)
+static bool touches(const struct vz_deed *deed, uint64_t start, uint64_t end)
 {
-	for (size_t i = 0; i < nranges; i++) {
-		if (start < ranges[i].end && ranges[i].start < end)
+	for (size_t i = 0; i < deed->nranges; i++) {
+		if (start < deed->ranges[i].end && deed->ranges[i].start < end)
 			return true;
 	}
 	return false;
@@ -257,39 +264,43 @@ static bool is_arena(const struct vz_maps *maps, const struct vz_map *map)
 
 struct comparison {
 	const struct vz_snapshot *before, *after;
-	const struct vz_range *ranges;
-	size_t nranges;
+	const struct vz_deed *deed;
 	struct vz_residue *ret;
+	/* of libc's malloc: a busy program has many, so they are told together */
+	unsigned arenas_new, arenas_grown;
+	uint64_t arena_bytes;
 };
 
 /* [START, END) of MAP is there now, and was not before, at least not so. */
-static void judge_piece(const struct comparison *c, const struct vz_map *map, uint64_t start,
+static void judge_piece(struct comparison *c, const struct vz_map *map, uint64_t start,
 			uint64_t end)
 {
 	struct vz_residue *ret = c->ret;
 	unsigned long kib = (unsigned long)((end - start) / 1024);
 
-	if (touches(c->ranges, c->nranges, start, end) || vz_starts_with(map->path, MEMFD_PREFIX)) {
+	if (touches(c->deed, start, end) || vz_starts_with(map->path, MEMFD_PREFIX)) {
 		ret->ours[VZ_RESIDUE_MAPS]++;
-		say(ret, "memory %llx-%llx (%lu KiB) is still mapped", (unsigned long long)start,
-		    (unsigned long long)end, kib);
+		vz_residue_say(ret, "memory %llx-%llx (%lu KiB) is still mapped",
+			       (unsigned long long)start, (unsigned long long)end, kib);
 	} else if (!strcmp(map->path, "[heap]") || !strcmp(map->path, "[stack]")) {
 		ret->possible[VZ_RESIDUE_MAPS]++;
 		ret->possible_bytes += end - start;
-		say(ret, "%s grew by %lu KiB", map->path, kib);
+		vz_residue_say(ret, "%s grew by %lu KiB", map->path, kib);
 	} else if (is_arena(&c->after->maps, map)) {
 		if (!map->readable) /* counted with its used half */
 			return;
-		ret->possible[VZ_RESIDUE_MAPS]++;
-		ret->possible_bytes += end - start;
-		say(ret, "libc has a new malloc arena of %lu KiB", kib);
+		if (start == map->start)
+			c->arenas_new++;
+		else
+			c->arenas_grown++;
+		c->arena_bytes += end - start;
 	} else {
 		ret->other[VZ_RESIDUE_MAPS]++;
 	}
 }
 
 /* What MAP covers and no like mapping covered before. */
-static void compare_map(const struct comparison *c, const struct vz_map *map)
+static void compare_map(struct comparison *c, const struct vz_map *map)
 {
 	const struct vz_maps *old = &c->before->maps;
 	uint64_t at = map->start;
@@ -309,12 +320,28 @@ static void compare_map(const struct comparison *c, const struct vz_map *map)
 		judge_piece(c, map, at, map->end);
 }
 
-static void compare_maps(const struct comparison *c)
+static void tell_arenas(const struct comparison *c)
+{
+	unsigned long kib = (unsigned long)(c->arena_bytes / 1024);
+
+	c->ret->possible[VZ_RESIDUE_MAPS] += c->arenas_new + c->arenas_grown;
+	c->ret->possible_bytes += c->arena_bytes;
+	if (c->arenas_new == 1 && !c->arenas_grown)
+		vz_residue_say(c->ret, "libc has a new malloc arena of %lu KiB", kib);
+	else if (c->arenas_new + c->arenas_grown)
+		vz_residue_say(c->ret,
+			       "libc's malloc arenas have %lu KiB more: %u new, %u larger, at most "
+			       "one by us",
+			       kib, c->arenas_new, c->arenas_grown);
+}
+
+static void compare_maps(struct comparison *c)
 {
 	const struct vz_maps *old = &c->before->maps, *now = &c->after->maps;
 
 	for (size_t i = 0; i < now->count; i++)
 		compare_map(c, &now->items[i]);
+	tell_arenas(c);
 	for (size_t i = 0; i < old->count; i++) {
 		if (!vz_maps_find(now, old->items[i].start))
 			c->ret->other[VZ_RESIDUE_MAPS]++; /* gone: we never unmap what is not ours
@@ -343,8 +370,8 @@ static void compare_files(const struct comparison *c)
 			continue;
 		if (vz_starts_with(file->link, MEMFD_PREFIX)) {
 			c->ret->ours[VZ_RESIDUE_FDS]++;
-			say(c->ret, "file descriptor %d (%.60s) is still open", file->fd,
-			    file->link);
+			vz_residue_say(c->ret, "file descriptor %d (%.60s) is still open", file->fd,
+				       file->link);
 		} else {
 			c->ret->other[VZ_RESIDUE_FDS]++;
 		}
@@ -369,25 +396,59 @@ static void compare_mask(const struct comparison *c, const struct thread *was,
 		return;
 	/* An injected call blocks all; but so does libc for a moment, in fork and pthread_create.
 	 */
-	if ((now->blocked & ALL_SIGNALS) == ALL_SIGNALS) {
-		c->ret->possible[VZ_RESIDUE_SIGNALS]++;
-		say(c->ret, "thread %d has all signals blocked", (int)now->tid);
-	} else {
+	if ((now->blocked & ALL_SIGNALS) != ALL_SIGNALS) {
 		c->ret->other[VZ_RESIDUE_SIGNALS]++;
+		return;
+	}
+	if (now->tid == c->deed->borrowed_tid)
+		c->ret->ours[VZ_RESIDUE_SIGNALS]++;
+	else
+		c->ret->possible[VZ_RESIDUE_SIGNALS]++;
+	vz_residue_say(c->ret, "thread %d has all signals blocked", (int)now->tid);
+}
+
+/* Job control stops all threads; one that is stopped alone was stopped by a tracer. */
+static bool all_stopped(const struct vz_snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->nthreads; i++) {
+		if (snapshot->threads[i].state != 'T')
+			return false;
+	}
+	return true;
+}
+
+static void compare_state(const struct comparison *c, const struct thread *was,
+			  const struct thread *now)
+{
+	bool stopped = now->state == 't' || (now->state == 'T' && !all_stopped(c->after));
+
+	if (now->tracer == getpid()) {
+		c->ret->ours[VZ_RESIDUE_THREADS]++;
+		vz_residue_say(c->ret, "thread %d is still traced by us", (int)now->tid);
+	} else if (now->state == was->state || now->tracer || !stopped) {
+		return;
+	} else if (now->tid == c->deed->borrowed_tid) {
+		c->ret->ours[VZ_RESIDUE_THREADS]++;
+		vz_residue_say(c->ret, "thread %d, which was borrowed, is stopped", (int)now->tid);
+	} else {
+		c->ret->other[VZ_RESIDUE_THREADS]++;
 	}
 }
 
-static void compare_threads(const struct comparison *c, pid_t agent_tid)
+static void compare_threads(const struct comparison *c)
 {
+	pid_t agent = c->deed->agent_tid;
+
 	for (size_t i = 0; i < c->after->nthreads; i++) {
 		const struct thread *now = &c->after->threads[i];
 		const struct thread *was = find_thread(c->before, now->tid);
 
 		if (was) {
 			compare_mask(c, was, now);
-		} else if (agent_tid > 0 && (now->tid == agent_tid || now->ns_tid == agent_tid)) {
+			compare_state(c, was, now);
+		} else if (agent > 0 && (now->tid == agent || now->ns_tid == agent)) {
 			c->ret->ours[VZ_RESIDUE_THREADS]++;
-			say(c->ret, "thread %d is still there", (int)now->tid);
+			vz_residue_say(c->ret, "thread %d is still there", (int)now->tid);
 		} else {
 			c->ret->other[VZ_RESIDUE_THREADS]++;
 		}
@@ -410,28 +471,108 @@ static void compare_handlers(const struct comparison *c)
 		if ((signal == SIGNAL_SETXID || signal == SIGNAL_CANCEL) &&
 		    c->after->caught & bit) {
 			c->ret->possible[VZ_RESIDUE_SIGNALS]++;
-			say(c->ret, "libc handles its own signal %d now", signal);
+			vz_residue_say(c->ret, "libc handles its own signal %d now", signal);
 		} else {
 			c->ret->other[VZ_RESIDUE_SIGNALS]++;
 		}
 	}
 }
 
-void vz_snapshot_compare(const struct vz_snapshot *before, const struct vz_snapshot *after,
-			 const struct vz_range *ranges, size_t nranges, pid_t agent_tid,
-			 struct vz_residue *ret)
+/*
+ * More in use than before may be the program's own: nobody but libc knows who asked for a page of
+ * the heap.  So it is measured, and its likely owners are named.
+ */
+static void compare_memory(const struct comparison *c)
 {
+	struct vz_residue *ret = c->ret;
+	uint64_t was = c->before->memory.anon_bytes, now = c->after->memory.anon_bytes;
+
+	ret->before = c->before->memory;
+	ret->after = c->after->memory;
+	ret->looked[VZ_RESIDUE_MEMORY] = was && now;
+	if (now > was + MEMORY_NOISE) {
+		ret->possible[VZ_RESIDUE_MEMORY]++;
+		vz_residue_say(
+			ret,
+			"%.1f MiB more memory is in use, and the program itself may have done "
+			"this",
+			(double)(now - was) / (1 << 20));
+	}
+}
+
+/*
+ * The payload opens no path but two of /proc/self, and makes no file that has a name; what
+ * can be seen of that is that nothing of ours is open or mapped.
+ */
+static void compare_file_system(const struct comparison *c)
+{
+	struct vz_residue *ret = c->ret;
+
+	for (size_t i = 0; i < c->after->maps.count; i++) {
+		const struct vz_map *map = &c->after->maps.items[i];
+
+		ret->ours[VZ_RESIDUE_FILE_SYSTEM] += vz_starts_with(map->path, MEMFD_PREFIX);
+	}
+	ret->ours[VZ_RESIDUE_FILE_SYSTEM] += ret->ours[VZ_RESIDUE_FDS];
+}
+
+void vz_snapshot_compare(const struct vz_snapshot *before, const struct vz_snapshot *after,
+			 const struct vz_deed *deed, struct vz_residue *ret)
+{
+	static const enum vz_residue_kind whole[] = { VZ_RESIDUE_MAPS, VZ_RESIDUE_FDS,
+						      VZ_RESIDUE_FILE_SYSTEM, VZ_RESIDUE_THREADS,
+						      VZ_RESIDUE_SIGNALS };
 	struct comparison c = {
 		.before = before,
 		.after = after,
-		.ranges = ranges,
-		.nranges = nranges,
+		.deed = deed,
 		.ret = ret,
 	};
 
 	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
+		ret->looked[whole[i]] = true;
 	compare_maps(&c);
 	compare_files(&c);
-	compare_threads(&c, agent_tid);
+	compare_file_system(&c);
+	compare_threads(&c);
 	compare_handlers(&c);
+	compare_memory(&c);
+}
+
+/* ---- judge ---- */
+
+enum vz_verdict vz_residue_verdict(const struct vz_residue *residue, enum vz_residue_kind kind)
+{
+	if (residue->ours[kind])
+		return VZ_VERDICT_LEFT;
+	if (kind == VZ_RESIDUE_TOOL_IDS && residue->no_tool_ids)
+		return VZ_VERDICT_NONE;
+	if (!residue->looked[kind])
+		return VZ_VERDICT_UNKNOWN;
+	return kind == VZ_RESIDUE_MEMORY && residue->possible[kind] ? VZ_VERDICT_GREW
+								    : VZ_VERDICT_OK;
+}
+
+const char *vz_residue_name(enum vz_residue_kind kind)
+{
+	static const char *const names[VZ_NRESIDUE] = {
+		[VZ_RESIDUE_MAPS] = "maps",       [VZ_RESIDUE_MEMORY] = "memory",
+		[VZ_RESIDUE_FDS] = "files",       [VZ_RESIDUE_FILE_SYSTEM] = "file system",
+		[VZ_RESIDUE_THREADS] = "threads", [VZ_RESIDUE_SIGNALS] = "signals",
+		[VZ_RESIDUE_HOOKS] = "hooks",     [VZ_RESIDUE_TOOL_IDS] = "monitoring ids",
+	};
+
+	return names[kind];
+}
+
+bool vz_residue_clean(const struct vz_residue *residue)
+{
+	for (int kind = 0; kind < VZ_NRESIDUE; kind++) {
+		enum vz_verdict verdict = vz_residue_verdict(residue, (enum vz_residue_kind)kind);
+
+		if (verdict == VZ_VERDICT_LEFT || verdict == VZ_VERDICT_UNKNOWN)
+			return false;
+	}
+	return true;
 }

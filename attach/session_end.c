@@ -64,37 +64,45 @@ static void copy_control(struct session *s)
 	r->remove_us = (double)c->remove_ns / 1000.0;
 }
 
-static void compare(struct session *s, bool gone)
+/* What of our memory is still there; the program may have got the same addresses since. */
+static void find_ranges(const struct session *s, bool gone, struct vz_deed *deed)
 {
-	struct vz_range ranges[2];
-	struct vz_snapshot *after = NULL;
-	struct vz_err ignored;
-	size_t nranges = 0;
+	const struct vz_boot *boot = &s->link.boot;
 	uint64_t magic = 0;
-	bool ours = false;
 
-	/* The program may have got the same addresses since: ours is what still carries our mark.
-	 */
+	/* The arena is told by its name, the image and the private part by their marks. */
 	if (!gone)
-		ranges[nranges++] =
+		deed->ranges[deed->nranges++] =
 			(struct vz_range){ s->injection.image_base,
 					   s->injection.image_base + s->image.image_bytes };
-	if (s->link.boot.private_raddr &&
-	    vz_target_read(&s->target, s->link.boot.private_raddr, &magic, sizeof(magic)) == 0 &&
+	if (boot->private_raddr &&
+	    vz_target_read(&s->target, boot->private_raddr, &magic, sizeof(magic)) == 0 &&
 	    magic == VZ_WIRE_MAGIC)
-		ranges[nranges++] = (struct vz_range){ s->link.boot.private_raddr,
-						       s->link.boot.private_raddr +
-							       s->link.boot.private_bytes };
+		deed->ranges[deed->nranges++] =
+			(struct vz_range){ boot->private_raddr,
+					   boot->private_raddr + boot->private_bytes };
+}
 
+static void compare(struct session *s, bool gone)
+{
+	struct vz_deed deed = { .agent_tid = (pid_t)s->link.boot.agent_tid,
+				.borrowed_tid = s->injection.tid };
+	const struct vz_range image = { s->injection.image_base,
+					s->injection.image_base + s->image.image_bytes };
+	struct vz_residue *residue = &s->report->residue;
+	struct vz_snapshot *after = NULL;
+	struct vz_err ignored;
+
+	find_ranges(s, gone, &deed);
 	if (!s->before || vz_snapshot_take(&s->target, &after, &ignored) < 0)
 		return;
-	vz_snapshot_compare(s->before, after, ranges, nranges, (pid_t)s->link.boot.agent_tid,
-			    &s->report->residue);
-	for (int i = 0; i < VZ_NRESIDUE; i++)
-		ours = ours || s->report->residue.ours[i];
-	s->report->compared = true;
-	s->report->restored = gone && !ours;
+	vz_snapshot_compare(s->before, after, &deed, residue);
 	vz_snapshot_free(after);
+	vz_pystate_compare(s->python_before, &s->target, &s->objects, &s->python, image, !gone,
+			   residue);
+	/* It may have ended while we looked: then it is not unclean but gone. */
+	s->report->compared = vz_target_alive(&s->target);
+	s->report->restored = s->report->compared && gone && vz_residue_clean(residue);
 }
 
 /* A process that is being killed loses its memory before it counts as ended: give it that time. */
@@ -109,16 +117,22 @@ static bool still_there(struct session *s)
 
 static void undo_inject(struct session *s)
 {
-	bool left = !s->opened || agent_leaves(s);
+	bool left;
 
+	if (s->opened && s->report->recorded)
+		vz_pystate_witness(s->python_before, &s->target, &s->python,
+				   s->link.control->tool_id);
+	left = !s->opened || agent_leaves(s);
 	if (s->opened)
 		copy_control(s);
 	if (s->report->recorded && s->report->end == VZ_END_TARGET) {
 		s->report->exec = still_there(s) && !vz_link_alive(&s->link);
 		return;
 	}
-	if (left && vz_target_alive(&s->target))
-		compare(s, memory_gone(s, s->opened ? 5 * VZ_SEC : 20 * VZ_SEC));
+	if (vz_target_alive(&s->target))
+		compare(s, memory_gone(s, !left ? 0 : s->opened ? 5 * VZ_SEC : 20 * VZ_SEC));
+	if (s->report->recorded && !vz_target_alive(&s->target))
+		s->report->end = VZ_END_TARGET;
 }
 
 static enum vz_exit finish_file(struct session *s)
@@ -154,6 +168,29 @@ static enum vz_exit finish_file(struct session *s)
 	return VZ_EXIT_UNEXPECTED;
 }
 
+/* Something is left, or could not be looked at. */
+static enum vz_exit judge_residue(struct session *s)
+{
+	const struct vz_residue *residue = &s->report->residue;
+	bool left = false;
+
+	for (int i = 0; i < VZ_NRESIDUE; i++)
+		left = left || residue->ours[i];
+	vz_err_set(s->err, VZ_EXIT_UNEXPECTED, 1,
+		   left ? "something of ours is left in %d (%s)"
+			: "cannot tell whether %d (%s) was restored",
+		   (int)s->target.pid, s->target.comm);
+	vz_err_why(s->err, "%s", residue->text);
+	if (left)
+		vz_err_try(s->err, "restart the program when it suits; the trace is complete: %s",
+			   s->opts->output);
+	else
+		vz_err_try(s->err,
+			   "once more: a short recording looks again; this trace is complete: %s",
+			   s->opts->output);
+	return VZ_EXIT_UNEXPECTED;
+}
+
 static enum vz_exit judge(struct session *s)
 {
 	struct vz_report *r = s->report;
@@ -166,6 +203,8 @@ static enum vz_exit judge(struct session *s)
 		vz_err_why(s->err, "the trace up to then is complete: %s", s->opts->output);
 		return VZ_EXIT_TARGET_ENDED;
 	}
+	if (r->compared && !r->restored)
+		return judge_residue(s);
 	if (r->end == VZ_END_AGENT && !r->restored) {
 		vz_link_explain(&s->link, s->err);
 		return VZ_EXIT_UNEXPECTED;
@@ -174,19 +213,10 @@ static enum vz_exit judge(struct session *s)
 		vz_err_set(s->err, VZ_EXIT_UNEXPECTED, 1,
 			   "cannot tell whether %d (%s) was restored", (int)s->target.pid,
 			   s->target.comm);
-		vz_err_why(s->err,
-			   "the agent did not say that it left within %d s, or /proc could not be "
-			   "read",
-			   LEAVE_TIMEOUT_S);
+		vz_err_why(s->err, "/proc/%d could not be read", (int)s->target.pid);
 		vz_err_try(s->err,
 			   "look for \"vizattach\" in /proc/%d/maps; the trace is complete: %s",
 			   (int)s->target.pid, s->opts->output);
-		return VZ_EXIT_UNEXPECTED;
-	}
-	if (r->compared && !r->restored) {
-		vz_err_set(s->err, VZ_EXIT_UNEXPECTED, 1, "something of ours is left in %d (%s)",
-			   (int)s->target.pid, s->target.comm);
-		vz_err_why(s->err, "%s", r->residue.text);
 		return VZ_EXIT_UNEXPECTED;
 	}
 	if (s->opts->strict && (r->totals.lost || r->totals.damaged)) {
@@ -196,6 +226,15 @@ static enum vz_exit judge(struct session *s)
 		return VZ_EXIT_LOST;
 	}
 	return VZ_EXIT_OK;
+}
+
+/* It failed for another reason, and something is left as well. */
+static void add_left(struct session *s)
+{
+	size_t used = strlen(s->err->why);
+
+	snprintf(s->err->why + used, sizeof(s->err->why) - used, "%sleft in the target: %s",
+		 used ? "; " : "", s->report->residue.text);
 }
 
 enum vz_exit vz_session_finish(struct session *s, int rc)
@@ -214,10 +253,13 @@ enum vz_exit vz_session_finish(struct session *s, int rc)
 	} else if (s->out_fd >= 0) {
 		unlink(s->part); /* nothing was recorded */
 	}
+	if (rc < 0 && s->report->compared && !s->report->restored)
+		add_left(s);
 	vz_drain_free(s->drain);
 	vz_tracefile_free(s->tf);
 	vz_link_close(&s->link);
 	vz_snapshot_free(s->before);
+	vz_pystate_free(s->python_before);
 	vz_image_fini(&s->image);
 	vz_objects_fini(&s->objects);
 	vz_maps_fini(&s->maps);

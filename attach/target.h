@@ -78,7 +78,8 @@ struct vz_status {
 	int no_new_privs;
 	bool shadow_stack; /* x86 CET in use: a forged return address would be fatal */
 	unsigned threads;
-	uint64_t rss_bytes;
+	uint64_t rss_bytes, anon_bytes; /* in memory; of these, not of a file */
+	uint64_t data_bytes;            /* private and writable, touched or not */
 	struct vz_signals signals;
 };
 

@@ -260,6 +260,8 @@ static const struct status_field status_fields[] = {
 	{ "NoNewPrivs:", AT(no_new_privs),           NUMBER },
 	{ "Threads:",    AT(threads),                NUMBER },
 	{ "VmRSS:",      AT(rss_bytes),              KIB },
+	{ "RssAnon:",    AT(anon_bytes),             KIB },
+	{ "VmData:",     AT(data_bytes),             KIB },
 	{ "SigBlk:",     AT(signals.blocked),        HEX },
 	{ "SigIgn:",     AT(signals.ignored),        HEX },
 	{ "SigCgt:",     AT(signals.caught),         HEX },

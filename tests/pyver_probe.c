@@ -126,6 +126,16 @@ static void tell_runtime(void)
 	TELL(gil_switch_number, gil_state, switch_number);
 }
 
+/* Not offsets that the payload knows, but what is looked at from outside. */
+static void tell_outside(void)
+{
+	printf("ts_bytes %zu\nis_bytes %zu\n", sizeof(PyThreadState), sizeof(PyInterpreterState));
+#if PY_VERSION_HEX >= 0x030c0000
+	TELL(is_tool_names, PyInterpreterState, monitoring_tool_names);
+	TELL(is_monitors, PyInterpreterState, monitors);
+#endif
+}
+
 int main(void)
 {
 	printf("minor %d\n", PY_MINOR_VERSION);
@@ -133,5 +143,6 @@ int main(void)
 	tell_frame();
 	tell_interpreter();
 	tell_runtime();
+	tell_outside();
 	return 0;
 }

@@ -70,11 +70,30 @@ static unsigned offset_of(struct probe *probe, const char *name)
 	return VZ_NO_OFFSET;
 }
 
+static void check_outside(struct probe *probe, const struct vz_pyver *row, const char *include)
+{
+	const struct {
+		const char *name;
+		uint32_t offset;
+	} fields[] = {
+		{ "ts_bytes", row->ts_bytes },
+		{ "is_bytes", row->is_bytes },
+		{ "is_tool_names", row->is_tool_names },
+		{ "is_monitors", row->is_monitors },
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		cr_expect_eq(fields[i].offset, offset_of(probe, fields[i].name),
+			     "%s: %s is %u, table %u", include, fields[i].name,
+			     offset_of(probe, fields[i].name), fields[i].offset);
+}
+
 static void check_row(struct probe *probe, const char *include)
 {
 	const struct vz_pyver *row = vz_pyver_find(offset_of(probe, "minor"));
 
 	cr_assert_not_null(row);
+	check_outside(probe, row, include);
 #define CHECK(field)                                                                         \
 	cr_expect_eq(row->off.field, offset_of(probe, #field),                               \
 		     "%s: " #field " is at %u, table %u", include, offset_of(probe, #field), \

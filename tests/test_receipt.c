@@ -29,6 +29,8 @@ static struct vz_report good(void)
 		.threads_at_attach = 2,
 	};
 
+	for (int i = 0; i < VZ_NRESIDUE; i++)
+		r.residue.looked[i] = true;
 	return r;
 }
 
@@ -41,9 +43,9 @@ static const char *tell(const struct vz_report *r)
 	return text;
 }
 
-#define SAYS(report, what)                                                                         \
+#define SAYS(report, what) \
 	cr_assert_not_null(strstr(tell(report), what), "no \"%s\" in\n%s", what, text)
-#define SAYS_NOT(report, what)                                                                     \
+#define SAYS_NOT(report, what) \
 	cr_assert_null(strstr(tell(report), what), "\"%s\" in\n%s", what, text)
 
 Test(receipt, all_is_well)
@@ -54,7 +56,8 @@ Test(receipt, all_is_well)
 	SAYS(&r, "1,234,567 in 617,283 calls, 3 threads (2 at the attach), 1,000 functions\n");
 	SAYS(&r, "out.viz, 2,500,000 bytes (4.1 a call)\n");
 	SAYS(&r, "thread 4712 for 123 us (back home after 234 us)");
-	SAYS(&r, "restored: maps ok, files ok, threads ok, signals ok");
+	SAYS(&r, "restored: maps, memory, files, file system, threads, signals, hooks, "
+		 "monitoring ids ok\n");
 	SAYS_NOT(&r, "LOST");
 	SAYS_NOT(&r, "LEFT");
 	SAYS_NOT(&r, "unpaired");
@@ -89,11 +92,38 @@ Test(receipt, what_is_left_is_named)
 	r.restored = false;
 	r.residue.ours[VZ_RESIDUE_MAPS] = 1;
 	snprintf(r.residue.text, sizeof(r.residue.text), "7f00-7f10 still mapped");
-	SAYS(&r, "NOT RESTORED: maps LEFT, files ok, threads ok, signals ok");
+	SAYS(&r, "NOT RESTORED: maps LEFT; memory, files, ");
 	SAYS(&r, "left       7f00-7f10 still mapped\n");
 	r.residue.ours[VZ_RESIDUE_FDS] = r.residue.ours[VZ_RESIDUE_THREADS] = 1;
 	r.residue.ours[VZ_RESIDUE_SIGNALS] = 1;
-	SAYS(&r, "maps LEFT, files LEFT, threads LEFT, signals LEFT");
+	SAYS(&r, "NOT RESTORED: maps, files, threads, signals LEFT; memory, file system, ");
+}
+
+Test(receipt, what_could_not_be_told_is_no_ok)
+{
+	struct vz_report r = good();
+
+	r.restored = false;
+	r.residue.looked[VZ_RESIDUE_HOOKS] = false;
+	SAYS(&r, "NOT RESTORED: hooks UNKNOWN; maps, memory, ");
+	r.residue.no_tool_ids = true;
+	SAYS_NOT(&r, "monitoring ids");
+	r.residue.possible[VZ_RESIDUE_MEMORY] = 1;
+	SAYS(&r, "signals ok; memory grew\n");
+	snprintf(r.residue.text, sizeof(r.residue.text), "one thing; another");
+	SAYS(&r, "  left       one thing\n             another\n");
+}
+
+Test(receipt, how_the_thread_was_borrowed)
+{
+	struct vz_report r = good();
+
+	SAYS(&r, "; no other thread was stopped\n");
+	r.attempts = 3;
+	r.home_us = 0; /* nobody knows */
+	SAYS_NOT(&r, "no other thread");
+	SAYS_NOT(&r, "back home");
+	SAYS(&r, "thread 4712 for 123 us; safe at try 3, one thread at a time\n");
 }
 
 Test(receipt, how_it_ended)
@@ -179,13 +209,22 @@ Test(receipt, json_of_a_good_recording, .timeout = 60)
 
 	cr_assert_eq(len, strlen(text));
 	cr_assert_eq(strchr(text, '\n'), text + len - 1, "one line");
-	cr_assert_str_eq(json_says("[o[k] for k in (\"schema\", \"pid\", \"exit\", \"events\", \"calls\", "
-				   "\"bytes\", \"threads\", \"borrowed_tid\", \"lost\")]"),
-			 "[1, 4711, 0, 1234567, 617283, 2500000, 3, 4712, 0]");
-	cr_assert_str_eq(json_says("[o[k] for k in (\"comm\", \"python\", \"output\", \"ended_by\", "
-				   "\"recorded\", \"restored\", \"compared\", \"left\")]"),
-			 "['worker', '3.11.2', 'out.viz', 'time over', True, True, True, '']");
+	cr_assert_str_eq(
+		json_says("[o[k] for k in (\"schema\", \"pid\", \"exit\", \"events\", \"calls\", "
+			  "\"bytes\", \"threads\", \"borrowed_tid\", \"lost\")]"),
+		"[2, 4711, 0, 1234567, 617283, 2500000, 3, 4712, 0]");
+	cr_assert_str_eq(
+		json_says("[o[k] for k in (\"comm\", \"python\", \"output\", \"ended_by\", "
+			  "\"recorded\", \"restored\", \"compared\", \"left\")]"),
+		"['worker', '3.11.2', 'out.viz', 'time over', True, True, True, '']");
 	cr_assert_str_eq(json_says("\"error\" in o"), "False");
+	cr_assert_str_eq(json_says("set(o[\"residue\"].values())"), "{'ok'}");
+	cr_assert_str_eq(json_says("sorted(o[\"residue\"])"),
+			 "['file_system', 'files', 'hooks', 'maps', 'memory', 'monitoring_ids', "
+			 "'signals', 'threads']");
+	cr_assert_str_eq(json_says("sorted(o[\"memory\"])"),
+			 "['anon_after', 'anon_before', 'data_after', 'data_before', "
+			 "'named_bytes', 'rss_after', 'rss_before']");
 	cr_assert_str_eq(json_says("len(set(o)) == len(json.loads(open(sys.argv[1]).read(), "
 				   "object_pairs_hook=list))"),
 			 "True", "a key twice");
@@ -199,8 +238,10 @@ Test(receipt, json_of_a_failure, .timeout = 60)
 	vz_receipt_json(&r, VZ_EXIT_PERMISSION, &err, text, sizeof(text));
 	cr_assert_str_eq(json_says("o[\"error\"]"),
 			 "{'what': 'cannot', 'why': 'be\"cause\\\\\\n\\t\\x01', 'try': 'try'}");
-	cr_assert_str_eq(json_says("[o[\"exit\"], o[\"recorded\"], o[\"output\"], o[\"ended_by\"]]"),
-			 "[4, False, '', 'not recorded']");
+	cr_assert_str_eq(
+		json_says("[o[\"exit\"], o[\"recorded\"], o[\"output\"], o[\"ended_by\"]]"),
+		"[4, False, '', 'not recorded']");
+	cr_assert_str_eq(json_says("set(o[\"residue\"].values())"), "{'unknown'}");
 }
 
 /* Names come from outside: quotes, control characters, bytes that are no UTF-8. */

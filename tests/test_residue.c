@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "attach/residue.h"
@@ -32,23 +34,47 @@ static void *map_pages(size_t pages)
 	return at;
 }
 
-static void compare(const struct vz_snapshot *before, const struct vz_range *range, pid_t agent,
-		    struct vz_residue *ret)
+static void compare_deed(const struct vz_snapshot *before, const struct vz_deed *deed,
+			 struct vz_residue *ret)
 {
 	struct vz_snapshot *after = take();
 
-	vz_snapshot_compare(before, after, range, range ? 1 : 0, agent, ret);
+	vz_snapshot_compare(before, after, deed, ret);
 	vz_snapshot_free(after);
+}
+
+static void compare(const struct vz_snapshot *before, const struct vz_range *range, pid_t agent,
+		    struct vz_residue *ret)
+{
+	struct vz_deed deed = { .agent_tid = agent };
+
+	if (range)
+		deed.ranges[deed.nranges++] = *range;
+	compare_deed(before, &deed, ret);
 }
 
 Test(residue, a_snapshot_equals_itself)
 {
-	static const struct vz_residue none;
 	struct vz_snapshot *snapshot = take();
+	struct vz_deed deed = { 0 };
 	struct vz_residue residue;
 
-	vz_snapshot_compare(snapshot, snapshot, NULL, 0, 0, &residue);
-	cr_assert_eq(memcmp(&residue, &none, sizeof(none)), 0);
+	vz_snapshot_compare(snapshot, snapshot, &deed, &residue);
+	for (int i = 0; i < VZ_NRESIDUE; i++) {
+		cr_assert(!residue.ours[i] && !residue.possible[i] && !residue.other[i], "%s",
+			  vz_residue_name((enum vz_residue_kind)i));
+		/* nobody has looked at CPython */
+		cr_assert_eq(vz_residue_verdict(&residue, (enum vz_residue_kind)i),
+			     i == VZ_RESIDUE_HOOKS || i == VZ_RESIDUE_TOOL_IDS ? VZ_VERDICT_UNKNOWN
+									       : VZ_VERDICT_OK,
+			     "%s", vz_residue_name((enum vz_residue_kind)i));
+	}
+	cr_assert_str_empty(residue.text);
+	cr_assert_not(vz_residue_clean(&residue));
+	residue.looked[VZ_RESIDUE_HOOKS] = residue.no_tool_ids = true;
+	cr_assert(vz_residue_clean(&residue));
+	residue.ours[VZ_RESIDUE_HOOKS] = 1;
+	cr_assert_not(vz_residue_clean(&residue));
 	vz_snapshot_free(snapshot);
 	vz_snapshot_free(NULL);
 }
@@ -178,6 +204,10 @@ Test(residue, signal_masks_are_compared)
 	compare(before, NULL, 0, &residue);
 	cr_assert_eq(residue.possible[VZ_RESIDUE_SIGNALS], 1);
 	cr_assert_not_null(strstr(residue.text, "all signals blocked"));
+	cr_assert_eq(residue.ours[VZ_RESIDUE_SIGNALS], 0);
+	/* of the thread that we borrowed there is no doubt */
+	compare_deed(before, &(struct vz_deed){ .borrowed_tid = getpid() }, &residue);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_SIGNALS], 1);
 	vz_snapshot_free(before);
 }
 
@@ -196,4 +226,61 @@ Test(residue, handlers_are_compared)
 	cr_assert_eq(residue.other[VZ_RESIDUE_SIGNALS], 1);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_SIGNALS], 0);
 	vz_snapshot_free(before);
+}
+
+Test(residue, more_memory_is_measured)
+{
+	const size_t size = 8 << 20;
+	struct vz_snapshot *before = take();
+	struct vz_residue residue;
+	char *at;
+
+	compare(before, NULL, 0, &residue);
+	cr_assert_eq(vz_residue_verdict(&residue, VZ_RESIDUE_MEMORY), VZ_VERDICT_OK, "%s",
+		     residue.text);
+	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(at, MAP_FAILED);
+	memset(at, 1, size);
+	compare(before, NULL, 0, &residue);
+	cr_assert_eq(vz_residue_verdict(&residue, VZ_RESIDUE_MEMORY), VZ_VERDICT_GREW);
+	cr_assert_geq(residue.after.anon_bytes, residue.before.anon_bytes + size - (1 << 20));
+	cr_assert_geq(residue.after.data_bytes, residue.before.data_bytes + size);
+	cr_assert_not_null(strstr(residue.text, "more memory is in use"), "%s", residue.text);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_MEMORY], 0);
+	vz_snapshot_free(before);
+}
+
+/* A child that is stopped: by job control, which stops all threads, or by a tracer. */
+Test(residue, a_borrowed_thread_that_stands_still_is_ours)
+{
+	struct vz_target target = { .pidfd = -1, .mem_fd = -1 };
+	struct vz_snapshot *before = NULL, *after = NULL;
+	struct vz_deed deed = { 0 };
+	struct vz_residue residue;
+	struct vz_err err;
+	pid_t child = fork();
+	int status;
+
+	if (child == 0)
+		for (;;)
+			pause();
+	target.pid = deed.borrowed_tid = child;
+	cr_assert_eq(vz_snapshot_take(&target, &before, &err), 0);
+	kill(child, SIGSTOP);
+	cr_assert_eq(waitpid(child, &status, WUNTRACED), child);
+	cr_assert_eq(vz_snapshot_take(&target, &after, &err), 0);
+	vz_snapshot_compare(before, after, &deed, &residue);
+	cr_assert_eq(residue.ours[VZ_RESIDUE_THREADS], 0, "%s", residue.text);
+	vz_snapshot_free(after);
+	kill(child, SIGCONT);
+	if (ptrace(PTRACE_SEIZE, child, 0, 0) == 0) {
+		cr_assert_eq(vz_snapshot_take(&target, &after, &err), 0);
+		vz_snapshot_compare(before, after, &deed, &residue);
+		cr_assert_eq(residue.ours[VZ_RESIDUE_THREADS], 1);
+		cr_assert_not_null(strstr(residue.text, "still traced by us"), "%s", residue.text);
+		vz_snapshot_free(after);
+	}
+	vz_snapshot_free(before);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
 }

@@ -114,7 +114,7 @@ Test(vizattach, records_and_tells, .timeout = 100)
 	strcat(arguments, " --json");
 	run(&o, arguments);
 	cr_assert_eq(o.exit, 0, "%s", o.err);
-	cr_assert_eq(strncmp(o.out, "{\"schema\":1,", 12), 0, "%s", o.out);
+	cr_assert_eq(strncmp(o.out, "{\"schema\":2,", 12), 0, "%s", o.out);
 	cr_assert_not_null(strstr(o.out, "\"recorded\":true,\"restored\":true"), "%s", o.out);
 	strcat(arguments, " -q");
 	run(&o, arguments);
