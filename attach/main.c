@@ -87,11 +87,13 @@ int main(int argc, char **argv)
 		return fail(&err);
 	switch (opts.verb) {
 	case VZ_VERB_HELP:
-		fputs(vz_opts_help(), stdout);
+		fputs(vz_opts_help(opts.topic), stdout);
 		return 0;
 	case VZ_VERB_VERSION:
 		return version();
 	case VZ_VERB_RECORD:
+	case VZ_VERB_DOCTOR:
+	case VZ_VERB_PS:
 		break;
 	}
 	return record(&opts);

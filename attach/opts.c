@@ -8,16 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <time.h>
 
+#include "attach/json.h"
 #include "attach/util.h"
 
 enum kind { FLAG, FLAG_OFF, COUNT, PID, TEXT, DURATION, SIZE, HELP, VERSION };
 
+/* Which verbs take an option. */
+enum { REC = 1 << VZ_VERB_RECORD, DOC = 1 << VZ_VERB_DOCTOR, LIST = 1 << VZ_VERB_PS };
+
 struct option {
 	const char *name; /* also VIZATTACH_NAME */
 	char letter;
+	unsigned verbs;
 	enum kind kind;
 	size_t offset; /* in struct vz_opts */
 	const char *arg;
@@ -32,36 +35,81 @@ struct option {
 
 static const struct option options[] = {
 	/* clang-format off */
-	/* name, letter, kind, where, argument, help, smallest, largest */
-	{ "pid", 'p', PID, AT(pid), "PID", "process to record", 1, INT32_MAX },
-	{ "duration", 'd', DURATION, AT(duration_ns), "TIME",
+	/* name, letter, verbs, kind, where, argument, help, smallest, largest */
+	{ "pid", 'p', REC | DOC, PID, AT(pid), "PID", "the process", 1, INT32_MAX },
+	{ "duration", 'd', REC, DURATION, AT(duration_ns), "TIME",
 	  "how long: 10s, 250ms, 1m30s (default: until Ctrl-C)", 0, UINT64_C(8760) * HOUR },
-	{ "output", 'o', TEXT, AT(output_given), "FILE",
+	{ "output", 'o', REC, TEXT, AT(output_given), "FILE",
 	  "trace to write; %p: pid, %t: time", 0, 0 },
-	{ "force", 0, FLAG, AT(force), NULL, "write over an existing file", 0, 0 },
-	{ "no-c-calls", 0, FLAG_OFF, AT(c_calls), NULL, "record Python functions only", 0, 0 },
-	{ "ring-size", 0, SIZE, AT(ring_bytes), "SIZE",
+	{ "force", 0, REC, FLAG, AT(force), NULL, "write over an existing file", 0, 0 },
+	{ "no-c-calls", 0, REC, FLAG_OFF, AT(c_calls), NULL, "record Python functions only", 0, 0 },
+	{ "ring-size", 0, REC | DOC, SIZE, AT(ring_bytes), "SIZE",
 	  "memory for events in the target (default: 64MiB)", MIB, 4096 * MIB },
-	{ "strict", 0, FLAG, AT(strict), NULL, "exit with 9 if events were lost", 0, 0 },
-	{ "attach-timeout", 0, DURATION, AT(attach_timeout_ns), "TIME",
+	{ "strict", 0, REC, FLAG, AT(strict), NULL, "exit with 9 if events were lost", 0, 0 },
+	{ "attach-timeout", 0, REC, DURATION, AT(attach_timeout_ns), "TIME",
 	  "give up if no safe moment comes (default: 5s)", 10 * MS, HOUR },
-	{ "gil-timeout", 0, DURATION, AT(gil_timeout_ns), "TIME",
+	{ "gil-timeout", 0, REC, DURATION, AT(gil_timeout_ns), "TIME",
 	  "give up waiting for the GIL (default: 10s)", 10 * MS, HOUR },
-	{ "override-opt-out", 0, FLAG, AT(override_opt_out), NULL,
+	{ "override-opt-out", 0, REC | DOC, FLAG, AT(override_opt_out), NULL,
 	  "ignore PYTHON_DISABLE_REMOTE_DEBUG of the target", 0, 0 },
-	{ "json", 0, FLAG, AT(json), NULL, "print the receipt as JSON on stdout", 0, 0 },
-	{ "quiet", 'q', FLAG, AT(quiet), NULL, "no progress, no receipt", 0, 0 },
-	{ "verbose", 'v', COUNT, AT(verbose), NULL, "say more; twice: still more", 0, 9 },
-	{ "help", 'h', HELP, 0, NULL, "print this and exit", 0, 0 },
-	{ "version", 0, VERSION, 0, NULL, "print version and supported CPythons and exit", 0, 0 },
+	{ "override-limits", 0, REC | DOC, FLAG, AT(override_limits), NULL,
+	  "go on where memory or threads may run out", 0, 0 },
+	{ "json", 0, REC | DOC | LIST, FLAG, AT(json), NULL, "print JSON on stdout", 0, 0 },
+	{ "quiet", 'q', REC, FLAG, AT(quiet), NULL, "no progress, no receipt", 0, 0 },
+	{ "verbose", 'v', REC, COUNT, AT(verbose), NULL, "say more; twice: still more", 0, 9 },
+	{ "help", 'h', REC | DOC | LIST, HELP, 0, NULL, "print this and exit", 0, 0 },
+	{ "version", 0, REC | DOC | LIST, VERSION, 0, NULL,
+	  "print version and supported CPythons and exit", 0, 0 },
 	/* clang-format on */
 };
 
+/* What can be asked for, in the order of --help. */
+static const struct verb {
+	enum vz_verb verb;
+	const char *name, *usage, *about, *more;
+} verbs[] = {
+	{ VZ_VERB_RECORD, "record",
+	  "usage: vizattach [record] --pid PID [options]\n"
+	  "       vizattach doctor [--pid PID]   what may be recorded here, or why not\n"
+	  "       vizattach ps                   Python processes here\n\n",
+	  "Records every call in a running CPython, then leaves it as it was.\n\n",
+	  "\nEach option can be set in the environment: VIZATTACH_RING_SIZE=128MiB.\n"
+	  "Without --output: vizattach-COMM-PID-TIME.viz in the current directory.\n\n"
+	  "examples:\n"
+	  "  vizattach --pid 4242 --duration 10s\n"
+	  "  vizattach -p 4242 --no-c-calls -o /tmp/trace-%p-%t.viz\n" },
+	{ VZ_VERB_DOCTOR, "doctor", "usage: vizattach doctor [--pid PID] [options]\n\n",
+	  "Makes every check that comes before a recording and prints what it found, and\n"
+	  "for what is in the way why and what to do.  Nothing is stopped or changed.\n"
+	  "Without --pid: what this machine allows this user.\n\n",
+	  "\nExit status: 0 if a recording may begin, else that of the first refusal.\n\n"
+	  "examples:\n"
+	  "  vizattach doctor\n"
+	  "  vizattach doctor --pid 4242 --ring-size 16MiB\n" },
+	{ VZ_VERB_PS, "ps", "usage: vizattach ps [options]\n\n",
+	  "Lists the processes here that run Python: whose, which version, in a container\n"
+	  "or not, and whether they can be recorded.  Nothing is stopped or changed.\n\n",
+	  "\nexamples:\n"
+	  "  vizattach ps\n"
+	  "  vizattach ps --json\n" },
+};
+
+enum { NVERBS = sizeof(verbs) / sizeof(verbs[0]) };
+
 enum { NOPTIONS = sizeof(options) / sizeof(options[0]), NAME_MAX_LEN = 64 };
 
-const char *vz_opts_name(unsigned index)
+static bool takes(enum vz_verb verb, const struct option *option)
 {
-	return index < NOPTIONS ? options[index].name : NULL;
+	return option->verbs >> verb & 1;
+}
+
+const char *vz_opts_name(enum vz_verb verb, unsigned index)
+{
+	for (unsigned i = 0; i < NOPTIONS; i++) {
+		if (takes(verb, &options[i]) && index-- == 0)
+			return options[i].name;
+	}
+	return NULL;
 }
 
 /* ---- what was meant ---- */
@@ -98,7 +146,7 @@ static unsigned distance(const char *a, const char *b)
 }
 
 /* The option that NAME was meant to be, or NULL. */
-static const char *nearest(const char *name)
+static const char *nearest(enum vz_verb verb, const char *name)
 {
 	unsigned best = 3;
 	const char *ret = NULL;
@@ -106,6 +154,8 @@ static const char *nearest(const char *name)
 	for (unsigned i = 0; i < NOPTIONS; i++) {
 		unsigned d = distance(name, options[i].name);
 
+		if (!takes(verb, &options[i]))
+			continue;
 		if (strlen(name) >= 3 && vz_starts_with(options[i].name, name))
 			return options[i].name;
 		if (d < best && d < strlen(name)) {
@@ -116,16 +166,39 @@ static const char *nearest(const char *name)
 	return ret;
 }
 
-static int unknown_option(const char *word, const char *name, struct vz_err *err)
+static const char *verb_name(enum vz_verb verb)
 {
-	const char *meant = nearest(name);
+	for (unsigned i = 0; i < NVERBS; i++) {
+		if (verbs[i].verb == verb)
+			return verbs[i].name;
+	}
+	return "";
+}
 
-	vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "there is no option '%s'", word);
+static int unknown_option(enum vz_verb verb, const char *word, const char *name, struct vz_err *err)
+{
+	const char *meant = nearest(verb, name), *space = verb == VZ_VERB_RECORD ? "" : " ";
+	const char *command = verb == VZ_VERB_RECORD ? "" : verb_name(verb);
+
+	vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "there is no option '%s'%s%s", word,
+		   *command ? " for " : "", command);
 	if (meant)
 		vz_err_try(err, "--%s", meant);
 	else
-		vz_err_try(err, "vizattach --help");
+		vz_err_try(err, "vizattach%s%s --help", space, command);
 	return -EINVAL;
+}
+
+/* The command that WORD was meant to be, or NULL. */
+static const char *nearest_verb(const char *word)
+{
+	for (unsigned i = 0; i < NVERBS; i++) {
+		unsigned d = distance(word, verbs[i].name);
+
+		if (d <= 2 && d < strlen(word))
+			return verbs[i].name;
+	}
+	return NULL;
 }
 
 static int not_an_option(const char *word, struct vz_err *err)
@@ -135,8 +208,13 @@ static int not_an_option(const char *word, struct vz_err *err)
 		vz_err_why(err, "a process is given with --pid");
 		vz_err_try(err, "did you mean --pid %s?", word);
 	} else {
-		vz_err_why(err, "the only command is 'record', everything else is an option");
-		vz_err_try(err, "vizattach --help");
+		const char *meant = nearest_verb(word);
+
+		vz_err_why(err, "the commands are record, doctor and ps; all else is an option");
+		if (meant)
+			vz_err_try(err, "vizattach %s", meant);
+		else
+			vz_err_try(err, "vizattach --help");
 	}
 	return -EINVAL;
 }
@@ -214,6 +292,7 @@ static int store(const struct option *option, const char *value, struct vz_opts 
 		*(int *)at += *(int *)at < 9;
 		break;
 	case HELP:
+		opts->topic = opts->verb;
 		opts->verb = VZ_VERB_HELP;
 		break;
 	case VERSION:
@@ -280,7 +359,8 @@ static int take_environment(struct vz_opts *opts, struct vz_err *err)
 		const char *value;
 		int rc;
 
-		if (options[i].kind == HELP || options[i].kind == VERSION)
+		if (options[i].kind == HELP || options[i].kind == VERSION ||
+		    !takes(opts->verb, &options[i]))
 			continue;
 		for (const char *p = options[i].name; *p && n < sizeof(name) - 1; p++)
 			name[n++] = (char)(*p == '-' ? '_' : toupper((unsigned char)*p));
@@ -335,7 +415,7 @@ static int take_long(const char *word, struct words *words, struct vz_opts *opts
 
 	snprintf(name, sizeof(name), "%.*s", len > INT_MAX ? 0 : (int)len, word + 2);
 	for (unsigned i = 0; i < NOPTIONS; i++) {
-		if (strcmp(options[i].name, name) != 0)
+		if (strcmp(options[i].name, name) != 0 || !takes(opts->verb, &options[i]))
 			continue;
 		if (value && !options[i].arg) {
 			vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "--%s takes no value", name);
@@ -344,13 +424,13 @@ static int take_long(const char *word, struct words *words, struct vz_opts *opts
 		}
 		return take(&options[i], value, words, opts, err);
 	}
-	return unknown_option(word, name, err);
+	return unknown_option(opts->verb, word, name, err);
 }
 
-static const struct option *find_letter(char letter)
+static const struct option *find_letter(enum vz_verb verb, char letter)
 {
 	for (unsigned i = 0; i < NOPTIONS; i++) {
-		if (options[i].letter && options[i].letter == letter)
+		if (options[i].letter && options[i].letter == letter && takes(verb, &options[i]))
 			return &options[i];
 	}
 	return NULL;
@@ -361,11 +441,11 @@ static int take_short(const char *word, struct words *words, struct vz_opts *opt
 		      struct vz_err *err)
 {
 	for (const char *p = word + 1; *p; p++) {
-		const struct option *option = find_letter(*p);
+		const struct option *option = find_letter(opts->verb, *p);
 		int rc;
 
 		if (!option)
-			return unknown_option(word, word + 1, err);
+			return unknown_option(opts->verb, word, word + 1, err);
 		rc = take(option, option->arg && p[1] ? p + 1 : NULL, words, opts, err);
 		if (rc < 0 || option->arg)
 			return rc;
@@ -373,11 +453,21 @@ static int take_short(const char *word, struct words *words, struct vz_opts *opt
 	return 0;
 }
 
+static void take_verb(struct words *words, struct vz_opts *opts)
+{
+	for (unsigned i = 0; words->next < words->count && i < NVERBS; i++) {
+		if (!strcmp(words->argv[words->next], verbs[i].name)) {
+			opts->verb = verbs[i].verb;
+			words->next++;
+			return;
+		}
+	}
+}
+
 static int take_words(struct words *words, struct vz_opts *opts, struct vz_err *err)
 {
-	if (words->next < words->count && !strcmp(words->argv[words->next], "record"))
-		words->next++;
-	while (words->next < words->count && opts->verb == VZ_VERB_RECORD) {
+	take_verb(words, opts);
+	while (words->next < words->count && opts->verb < VZ_VERB_HELP) {
 		const char *word = words->argv[words->next++];
 		int rc;
 
@@ -406,8 +496,9 @@ int vz_opts_parse(int argc, char **argv, struct vz_opts *ret, struct vz_err *err
 	ret->c_calls = true;
 	environment = *ret;
 	rc = take_words(&words, ret, err);
-	if (rc < 0 || ret->verb != VZ_VERB_RECORD)
+	if (rc < 0 || ret->verb >= VZ_VERB_HELP)
 		return rc;
+	environment.verb = ret->verb;
 	/* Again, on top of the environment: now it is known that help was not asked for. */
 	rc = take_environment(&environment, err);
 	if (rc < 0)
@@ -415,125 +506,42 @@ int vz_opts_parse(int argc, char **argv, struct vz_opts *ret, struct vz_err *err
 	*ret = environment;
 	words = (struct words){ .argv = argv, .count = argc, .next = 1 };
 	rc = take_words(&words, ret, err);
-	if (rc == 0 && ret->pid == 0) {
+	if (rc == 0 && ret->pid == 0 && ret->verb == VZ_VERB_RECORD) {
 		vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "no process is given");
-		vz_err_try(err, "vizattach --pid PID; ps ax | grep python lists candidates");
+		vz_err_try(err, "vizattach --pid PID; vizattach ps lists candidates");
 		return -EINVAL;
 	}
 	return rc;
 }
 
-/* ---- the name of the trace ---- */
-
-static size_t put(char *buf, size_t size, size_t used, const char *text)
-{
-	size_t len = strlen(text);
-
-	if (used >= size || len >= size - used)
-		return size; /* too long, and stays so */
-	memcpy(buf + used, text, len + 1);
-	return used + len;
-}
-
-static void default_name(const struct vz_opts *opts, const char *comm, const char *stamp, char *buf,
-			 size_t size)
-{
-	char clean[32];
-	size_t n = 0;
-
-	/* A thread may call itself "../../etc/x" or have blanks in its name. */
-	for (; comm[n] && n < sizeof(clean) - 1; n++)
-		clean[n] = isalnum((unsigned char)comm[n]) || (n && strchr("._-", comm[n]))
-				   ? comm[n]
-				   : '_';
-	clean[n] = '\0';
-	snprintf(buf, size, "vizattach-%s-%d-%s.viz", clean, (int)opts->pid, stamp);
-}
-
-static int expand(const struct vz_opts *opts, const char *stamp, char *buf, size_t size,
-		  struct vz_err *err)
-{
-	size_t used = 0;
-
-	buf[0] = '\0';
-	for (const char *p = opts->output_given; *p; p++) {
-		char piece[16] = { *p };
-
-		if (*p == '%') {
-			p++;
-			if (*p == 'p') {
-				snprintf(piece, sizeof(piece), "%d", (int)opts->pid);
-			} else if (*p == 't') {
-				snprintf(piece, sizeof(piece), "%.15s", stamp);
-			} else if (*p != '%') {
-				vz_err_set(err, VZ_EXIT_USAGE, EINVAL,
-					   "--output: '%.100s' is not accepted",
-					   opts->output_given);
-				vz_err_why(err, "only %%p, %%t and %%%% are expanded");
-				return -EINVAL;
-			}
-		}
-		used = put(buf, size, used, piece);
-	}
-	if (used < size)
-		return 0;
-	vz_err_set(err, VZ_EXIT_USAGE, ENAMETOOLONG, "--output: the name is too long");
-	return -ENAMETOOLONG;
-}
-
-int vz_opts_output(struct vz_opts *opts, const char *comm, struct vz_err *err)
-{
-	char stamp[32] = "", name[128];
-	time_t now = time(NULL);
-	struct tm local;
-	struct stat st;
-	size_t used;
-	int rc;
-
-	if (localtime_r(&now, &local))
-		strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", &local);
-	default_name(opts, comm, stamp, name, sizeof(name));
-	if (!opts->output_given) {
-		put(opts->output, sizeof(opts->output), 0, name);
-		return 0;
-	}
-	rc = expand(opts, stamp, opts->output, sizeof(opts->output), err);
-	if (rc < 0 || stat(opts->output, &st) < 0 || !S_ISDIR(st.st_mode))
-		return rc;
-	used = strlen(opts->output);
-	if (used && opts->output[used - 1] != '/')
-		used = put(opts->output, sizeof(opts->output), used, "/");
-	if (put(opts->output, sizeof(opts->output), used, name) < sizeof(opts->output))
-		return 0;
-	return vz_err_set(err, VZ_EXIT_USAGE, ENAMETOOLONG, "--output: the name is too long");
-}
-
 /* ---- help ---- */
 
-const char *vz_opts_help(void)
+static void help_line(struct vz_text *t, const struct option *option)
+{
+	char name[48];
+
+	snprintf(name, sizeof(name), "--%s%s%s", option->name, option->arg ? " " : "",
+		 option->arg ? option->arg : "");
+	vz_text_add(t, "  %c%c%c %-22s %s\n", option->letter ? '-' : ' ',
+		    option->letter ? option->letter : ' ', option->letter ? ',' : ' ', name,
+		    option->help);
+}
+
+const char *vz_opts_help(enum vz_verb verb)
 {
 	static char text[4096];
-	size_t used = 0;
+	struct vz_text t = { text, 0, sizeof(text) };
+	const struct verb *about = &verbs[0];
 
-	used = put(text, sizeof(text), used,
-		   "usage: vizattach [record] --pid PID [options]\n\n"
-		   "Records every call in a running CPython, then leaves it as it was.\n\n");
-	for (unsigned i = 0; i < NOPTIONS; i++) {
-		const struct option *option = &options[i];
-		char line[128], name[48];
-
-		snprintf(name, sizeof(name), "--%s%s%s", option->name, option->arg ? " " : "",
-			 option->arg ? option->arg : "");
-		snprintf(line, sizeof(line), "  %c%c%c %-22s %s\n", option->letter ? '-' : ' ',
-			 option->letter ? option->letter : ' ', option->letter ? ',' : ' ', name,
-			 option->help);
-		used = put(text, sizeof(text), used, line);
+	for (unsigned i = 0; i < NVERBS; i++) {
+		if (verbs[i].verb == verb)
+			about = &verbs[i];
 	}
-	put(text, sizeof(text), used,
-	    "\nEach option can be set in the environment: VIZATTACH_RING_SIZE=128MiB.\n"
-	    "Without --output: vizattach-COMM-PID-TIME.viz in the current directory.\n\n"
-	    "examples:\n"
-	    "  vizattach --pid 4242 --duration 10s\n"
-	    "  vizattach -p 4242 --no-c-calls -o /tmp/trace-%p-%t.viz\n");
+	vz_text_add(&t, "%s%s", about->usage, about->about);
+	for (unsigned i = 0; i < NOPTIONS; i++) {
+		if (takes(about->verb, &options[i]))
+			help_line(&t, &options[i]);
+	}
+	vz_text_add(&t, "%s", about->more);
 	return text;
 }

@@ -7,9 +7,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 
-#include "attach/preflight.h"
+#include "attach/preflight_priv.h"
 #include "attach/util.h"
 
 enum {
@@ -17,6 +18,7 @@ enum {
 	MAX_INTERPRETERS = 4096,
 	MAX_THREADS = 1 << 18,
 	WATCH_PAUSE_NS = 1000 * 1000,
+	GIL_WINDOW_NS = 20 * 1000 * 1000,
 	/* In every CPython without Py_TRACE_REFS: PyObject.ob_type; tp_name, tp_base of
 	   PyTypeObject. */
 	OBJECT_TYPE = 8,
@@ -37,12 +39,6 @@ static uint64_t runtime_raddr(const struct vz_python *python)
 	return python->py[VZ_SYM__PyRuntime];
 }
 
-static int refuse(const struct vz_target *target, enum vz_exit exit, int rc, struct vz_err *err)
-{
-	return vz_err_set(err, exit, rc, "cannot attach to %d (%s)", (int)target->pid,
-			  target->comm);
-}
-
 /* ---- threads ---- */
 
 /* The kernel's number of the thread that a PyThreadState belongs to; 0: unknown. */
@@ -51,6 +47,7 @@ static pid_t thread_number(const struct vz_target *target, const struct vz_pytho
 {
 	const struct vz_py_offsets *off = &python->ver->off;
 	struct vz_tasks tasks;
+	struct vz_task task;
 	struct vz_err ignored;
 	uint64_t number = 0, pthread;
 	pid_t ret = 0;
@@ -63,6 +60,9 @@ static pid_t thread_number(const struct vz_target *target, const struct vz_pytho
 		return 0;
 	}
 	number &= UINT32_MAX;
+	/* Without a pid namespace between us, which is the rule, that is its number here too. */
+	if (vz_task_read(target->pid, (pid_t)number, &task) == 0 && (uint64_t)task.ns_tid == number)
+		return task.tid;
 	if (vz_tasks_read(target->pid, &tasks, &ignored) < 0)
 		return 0;
 	for (size_t i = 0; i < tasks.count; i++) {
@@ -75,14 +75,8 @@ static pid_t thread_number(const struct vz_target *target, const struct vz_pytho
 
 /* ---- do the structures look like the table says? ---- */
 
-struct layout {
-	uint64_t main_interp;
-	uint64_t first_thread; /* of the main interpreter, 0: none */
-	uint64_t eval_frame;
-};
-
 static int find_main(const struct vz_target *target, const struct vz_python *python,
-		     struct layout *ret)
+		     struct vz_layout *ret)
 {
 	const struct vz_py_offsets *off = &python->ver->off;
 	uint64_t runtime = runtime_raddr(python), interp, main_interp;
@@ -102,7 +96,7 @@ static int find_main(const struct vz_target *target, const struct vz_python *pyt
 }
 
 static int check_layout_once(const struct vz_target *target, const struct vz_maps *maps,
-			     const struct vz_python *python, struct layout *ret)
+			     const struct vz_python *python, struct vz_layout *ret)
 {
 	const struct vz_py_offsets *off = &python->ver->off;
 	uint64_t id, next_id, thread, owner, thread_id;
@@ -129,21 +123,29 @@ static int check_layout_once(const struct vz_target *target, const struct vz_map
 	return owner == ret->main_interp && thread_id <= next_id ? 0 : -EINVAL;
 }
 
-static int check_layout(const struct vz_target *target, const struct vz_maps *maps,
-			const struct vz_python *python, struct layout *ret, struct vz_err *err)
+static void check_layout(struct vz_scene *s, struct vz_finding *f)
 {
+	struct vz_err err;
+
 	for (int i = 0; i < TRIES; i++) {
-		memset(ret, 0, sizeof(*ret));
-		if (check_layout_once(target, maps, python, ret) == 0)
-			return 0;
+		memset(&s->layout, 0, sizeof(s->layout));
+		if (check_layout_once(s->target, s->maps, s->python, &s->layout) == 0) {
+			vz_finding_say(f, VZ_VERDICT_OK, "as CPython 3.%u has it",
+				       s->python->minor);
+			return;
+		}
 	}
-	if (!vz_target_alive(target))
-		return vz_err_set(err, VZ_EXIT_NO_PROCESS, ESRCH, "process %d (%s) has ended",
-				  (int)target->pid, target->comm);
-	refuse(target, VZ_EXIT_UNSUPPORTED, ENOTSUP, err);
-	vz_err_why(err, "its structures are not where CPython %s has them: a modified %sbuild",
-		   python->version, python->debug_build ? "or debug " : "");
-	return -ENOTSUP;
+	if (!vz_target_alive(s->target)) {
+		vz_err_set(&err, VZ_EXIT_NO_PROCESS, ESRCH, "process %d (%s) has ended",
+			   (int)s->target->pid, s->target->comm);
+		vz_finding_refuse(f, ESRCH, &err);
+		return;
+	}
+	vz_refusal(s, VZ_EXIT_UNSUPPORTED, &err);
+	vz_err_why(&err, "its structures are not where CPython %s has them: a modified %sbuild",
+		   s->python->version, s->python->debug_build ? "or debug " : "");
+	vz_err_try(&err, "use a CPython as its authors or a distribution build it");
+	vz_finding_refuse(f, ENOTSUP, &err);
 }
 
 /* ---- what is in the way ---- */
@@ -152,17 +154,24 @@ struct foreign {
 	uint64_t tstate, function, argument;
 };
 
-static int check_finalizing(const struct vz_target *target, const struct vz_python *python,
-			    struct vz_err *err)
+static void check_finalizing(struct vz_scene *s, struct vz_finding *f)
 {
 	uint64_t finalizing = 0;
+	struct vz_err err;
 
-	read_word(target, runtime_raddr(python) + python->ver->off.rt_finalizing, &finalizing);
-	if (!finalizing)
-		return 0;
-	refuse(target, VZ_EXIT_UNSAFE, EBUSY, err);
-	vz_err_why(err, "its interpreter is shutting down");
-	return -EBUSY;
+	if (read_word(s->target, runtime_raddr(s->python) + s->python->ver->off.rt_finalizing,
+		      &finalizing) < 0) {
+		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "its state is not readable");
+		return;
+	}
+	if (!finalizing) {
+		vz_finding_say(f, VZ_VERDICT_OK, "not shutting down");
+		return;
+	}
+	vz_refusal(s, VZ_EXIT_UNSAFE, &err);
+	vz_err_why(&err, "its interpreter is shutting down");
+	vz_err_try(&err, "nothing: it will be gone soon");
+	vz_finding_refuse(f, EBUSY, &err);
 }
 
 static void library_name(const struct vz_objects *objects, uint64_t function, char *buf,
@@ -255,58 +264,98 @@ static int find_profiler(const struct vz_target *target, const struct vz_python 
 	return 0;
 }
 
-static int check_profiler(const struct vz_target *target, const struct vz_objects *objects,
-			  const struct vz_python *python, struct vz_err *err)
+static void refuse_profiler(struct vz_scene *s, struct vz_finding *f, const struct foreign *foreign)
 {
-	struct foreign foreign;
 	char name[128], thread[32] = "";
-	pid_t tid;
-	int rc = -EAGAIN;
+	pid_t tid = thread_number(s->target, s->python, foreign->tstate);
+	struct vz_err err;
 
-	for (int i = 0; i < TRIES && rc < 0; i++)
-		rc = find_profiler(target, python, &foreign);
-	if (rc <= 0) /* too lively to tell: the agent looks again, with the GIL */
-		return 0;
-	profiler_name(target, objects, python, &foreign, name, sizeof(name));
-	tid = thread_number(target, python, foreign.tstate);
+	profiler_name(s->target, s->objects, s->python, foreign, name, sizeof(name));
 	if (tid)
 		snprintf(thread, sizeof(thread), " in thread %d", (int)tid);
-	refuse(target, VZ_EXIT_BUSY, EBUSY, err);
-	vz_err_why(err, "another profiler is installed%s: %s", thread, name);
-	vz_err_try(err, "end that profiler first, then run again");
-	return -EBUSY;
+	vz_refusal(s, VZ_EXIT_BUSY, &err);
+	vz_err_why(&err, "another profiler is installed%s: %s", thread, name);
+	vz_err_try(&err, "end that profiler first, then run again");
+	vz_finding_refuse(f, EBUSY, &err);
 }
 
-static int check_eval_frame(const struct vz_target *target, const struct vz_objects *objects,
-			    const struct vz_python *python, uint64_t eval_frame, struct vz_err *err)
+static void check_profiler(struct vz_scene *s, struct vz_finding *f)
 {
+	struct foreign foreign;
+	int rc = -EAGAIN;
+
+	if (s->python->ver->hook != VZ_HOOK_PROFILE) {
+		vz_finding_say(f, VZ_VERDICT_OK,
+			       "sys.monitoring has room for several tools; the "
+			       "agent looks for a free one");
+		return;
+	}
+	for (int i = 0; i < TRIES && rc < 0; i++)
+		rc = find_profiler(s->target, s->python, &foreign);
+	if (rc > 0)
+		refuse_profiler(s, f, &foreign);
+	else if (rc == 0)
+		vz_finding_say(f, VZ_VERDICT_OK, "no profiler is installed");
+	else
+		vz_finding_say(f, VZ_VERDICT_UNKNOWN,
+			       "its threads change too fast to be read; the "
+			       "agent looks again");
+}
+
+static void check_eval_frame(struct vz_scene *s, struct vz_finding *f)
+{
+	uint64_t eval_frame = s->layout.eval_frame;
+	struct vz_err err;
 	char name[128];
 
-	if (python->ver->adopt != VZ_ADOPT_EVAL_FRAME || !eval_frame ||
-	    eval_frame == python->py[VZ_SYM__PyEval_EvalFrameDefault])
-		return 0;
-	library_name(objects, eval_frame, name, sizeof(name));
-	refuse(target, VZ_EXIT_BUSY, EBUSY, err);
-	vz_err_why(err, "another tool evaluates its frames: %s", name);
-	vz_err_try(err, "end that debugger or compiler first, then run again");
-	return -EBUSY;
+	if (s->python->ver->adopt != VZ_ADOPT_EVAL_FRAME || !eval_frame ||
+	    eval_frame == s->python->py[VZ_SYM__PyEval_EvalFrameDefault]) {
+		vz_finding_say(f, VZ_VERDICT_OK, "no debugger or compiler is in the way");
+		return;
+	}
+	library_name(s->objects, eval_frame, name, sizeof(name));
+	vz_refusal(s, VZ_EXIT_BUSY, &err);
+	vz_err_why(&err, "another tool evaluates its frames: %s", name);
+	vz_err_try(&err, "end that debugger or compiler first, then run again");
+	vz_finding_refuse(f, EBUSY, &err);
 }
 
-int vz_preflight_python(const struct vz_target *target, const struct vz_maps *maps,
-			const struct vz_objects *objects, const struct vz_python *python,
-			struct vz_err *err)
+static bool is_ours(const struct vz_map *map)
 {
-	struct layout layout;
-	int rc = check_finalizing(target, python, err);
+	return strstr(map->path, "/memfd:vizattach") != NULL;
+}
 
-	if (rc == 0)
-		rc = check_layout(target, maps, python, &layout, err);
-	if (rc < 0 || python->ver->hook != VZ_HOOK_PROFILE)
-		return rc;
-	rc = check_profiler(target, objects, python, err);
-	if (rc < 0)
-		return rc;
-	return check_eval_frame(target, objects, python, layout.eval_frame, err);
+bool vz_preflight_occupied(const struct vz_maps *maps)
+{
+	for (size_t i = 0; i < maps->count; i++) {
+		if (is_ours(&maps->items[i]))
+			return true;
+	}
+	return false;
+}
+
+static void check_occupied(struct vz_scene *s, struct vz_finding *f)
+{
+	struct vz_err err;
+
+	if (!vz_preflight_occupied(s->maps)) {
+		vz_finding_say(f, VZ_VERDICT_OK, "no other vizattach is in it");
+		return;
+	}
+	vz_refusal(s, VZ_EXIT_BUSY, &err);
+	vz_err_why(&err, "another vizattach is recording it");
+	vz_err_try(&err, "wait for that one, or end it with Ctrl-C");
+	vz_finding_refuse(f, EBUSY, &err);
+}
+
+static void check_build(struct vz_scene *s, struct vz_finding *f)
+{
+	if (s->python->debug_build)
+		vz_finding_say(f, VZ_VERDICT_NOTE, "a debug build: slow by itself");
+	else
+		vz_finding_say(f, VZ_VERDICT_OK, "%s",
+			       s->python->static_build ? "CPython is part of the program"
+						       : "CPython is a shared library");
 }
 
 /* ---- the GIL ---- */
@@ -369,4 +418,127 @@ void vz_gil_watch(const struct vz_target *target, const struct vz_python *python
 		ret->holder = sample.holder;
 		ret->holder_tid = thread_number(target, python, sample.holder);
 	}
+}
+
+/* What a thread waits in, if it does. */
+static const char *wait_name(const struct vz_task *task, char buf[32])
+{
+	static const struct {
+		long number;
+		const char *name;
+	} calls[] = {
+		{ SYS_read, "read" },           { SYS_write, "write" },
+		{ SYS_futex, "futex" },         { SYS_poll, "poll" },
+		{ SYS_recvfrom, "recvfrom" },   { SYS_sendto, "sendto" },
+		{ SYS_connect, "connect" },     { SYS_wait4, "wait4" },
+		{ SYS_nanosleep, "nanosleep" }, { SYS_clock_nanosleep, "clock_nanosleep" },
+		{ SYS_select, "select" },       { SYS_epoll_wait, "epoll_wait" },
+		{ SYS_flock, "flock" },         { SYS_fcntl, "fcntl" },
+		{ SYS_fsync, "fsync" },         { SYS_openat, "openat" },
+	};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		if (calls[i].number == task->syscall)
+			return calls[i].name;
+	}
+	snprintf(buf, 32, "system call %ld", task->syscall);
+	return buf;
+}
+
+/*
+ * A thread that computes holds the GIL and gives it up when it is asked: nothing to say.
+ * One that waits in a system call and still holds it will not, before that call returns.
+ */
+static void check_gil(struct vz_scene *s, struct vz_finding *f)
+{
+	struct vz_task task;
+	struct vz_gil gil;
+	char name[32];
+
+	vz_gil_watch(s->target, s->python, 0, &gil);
+	if (!gil.known) {
+		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "the GIL could not be read");
+		return;
+	}
+	if (!gil.moved && gil.holder_tid &&
+	    vz_task_read(s->target->pid, gil.holder_tid, &task) == 0 && task.syscall >= 0) {
+		if (!s->wish->hurry)
+			vz_gil_watch(s->target, s->python, GIL_WINDOW_NS, &gil);
+		if (!gil.moved && vz_task_read(s->target->pid, task.tid, &task) == 0 &&
+		    task.syscall >= 0) {
+			vz_finding_say(f, VZ_VERDICT_WARN,
+				       "thread %d (%s) holds the GIL while it waits in %s",
+				       (int)task.tid, task.comm, wait_name(&task, name));
+			return;
+		}
+	}
+	if (gil.locked && gil.holder_tid)
+		vz_finding_say(f, VZ_VERDICT_OK, "thread %d has the GIL and runs",
+			       (int)gil.holder_tid);
+	else
+		vz_finding_say(f, VZ_VERDICT_OK, "the GIL %s",
+			       gil.locked ? "changes hands" : "is free");
+}
+
+/* ---- the table ---- */
+
+static const struct vz_check checks[] = {
+	{ "build", check_build, false },
+	{ "other vizattach", check_occupied, false },
+	{ "shutting down", check_finalizing, false },
+	{ "structures", check_layout, true },
+	{ "other profilers", check_profiler, false },
+	{ "frame evaluator", check_eval_frame, false },
+	{ "gil", check_gil, false },
+};
+
+int vz_preflight_python(const struct vz_target *target, const struct vz_maps *maps,
+			const struct vz_objects *objects, const struct vz_python *python,
+			const struct vz_wish *wish, struct vz_findings *findings,
+			struct vz_err *err)
+{
+	struct vz_target copy = *target; /* nothing here opens or closes it */
+	struct vz_scene s = {
+		.target = &copy,
+		.wish = wish,
+		.maps = maps,
+		.objects = objects,
+		.python = python,
+	};
+
+	return vz_checks_run(checks, sizeof(checks) / sizeof(checks[0]), &s, findings, err);
+}
+
+/* ---- once more ---- */
+
+static uint64_t start_time(pid_t pid)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	return vz_slurp_proc(pid, 0, "stat", VZ_SMALL_BYTES, &text, &len) < 0
+		       ? 0
+		       : vz_stat_start_time(text);
+}
+
+int vz_preflight_again(const struct vz_target *target, const struct vz_python *python,
+		       struct vz_err *err)
+{
+	uint64_t word;
+
+	if (!vz_target_alive(target) || start_time(target->pid) != target->start_time) {
+		vz_err_set(err, VZ_EXIT_NO_PROCESS, ESRCH, "process %d (%s) has ended",
+			   (int)target->pid, target->comm);
+		vz_err_why(err, "it ended while it was being examined");
+		vz_err_try(err, "vizattach ps");
+		return -ESRCH;
+	}
+	/* The open file stays with the address space, which exec replaces. */
+	if (read_word(target, runtime_raddr(python), &word) == 0)
+		return 0;
+	vz_err_set(err, VZ_EXIT_NO_PROCESS, ESRCH, "cannot attach to %d (%s)", (int)target->pid,
+		   target->comm);
+	vz_err_why(err, "it started another program (exec) while it was being examined");
+	vz_err_try(err, "run again in a moment");
+	return -ESRCH;
 }

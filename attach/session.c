@@ -38,19 +38,6 @@ static uint64_t cpu_ns(void)
 
 /* ---- steps: each returns 0 or a negative errno with err set ------------- */
 
-static bool is_ours(const struct vz_map *map)
-{
-	return strstr(map->path, "/memfd:vizattach") != NULL;
-}
-
-static bool agent_present(const struct vz_maps *maps)
-{
-	for (size_t i = 0; i < maps->count; i++)
-		if (is_ours(&maps->items[i]))
-			return true;
-	return false;
-}
-
 /* The agent of a tool that died leaves by itself: give it the time that it needs. */
 static int wait_for_leftover(struct session *s)
 {
@@ -59,7 +46,7 @@ static int wait_for_leftover(struct session *s)
 	for (;;) {
 		int rc = vz_maps_read(s->target.pid, &s->maps, s->err);
 
-		if (rc < 0 || !agent_present(&s->maps))
+		if (rc < 0 || !vz_preflight_occupied(&s->maps))
 			return rc;
 		if (vz_now_ns() >= deadline)
 			break;
@@ -73,12 +60,30 @@ static int wait_for_leftover(struct session *s)
 	return -EBUSY;
 }
 
+static void say_warnings(const struct session *s, const struct vz_findings *findings)
+{
+	for (unsigned i = 0; i < findings->count && !s->opts->quiet; i++) {
+		if (findings->items[i].verdict == VZ_VERDICT_WARN)
+			fprintf(stderr, "vizattach: warning: %s: %s\n", findings->items[i].name,
+				findings->items[i].text);
+	}
+}
+
 static int step_examine(struct session *s)
 {
-	int rc = vz_target_open(s->opts->pid, &s->target, s->err);
+	static struct vz_findings findings; /* large */
+	const struct vz_wish wish = {
+		.override_opt_out = s->opts->override_opt_out,
+		.override_limits = s->opts->override_limits,
+		.ring_bytes = s->opts->ring_bytes,
+	};
+	int rc;
+
+	findings.count = 0;
+	rc = vz_target_open(s->opts->pid, &s->target, s->err);
 
 	if (rc == 0)
-		rc = vz_preflight_process(&s->target, s->opts->override_opt_out, s->err);
+		rc = vz_preflight_process(&s->target, &wish, &findings, s->err);
 	if (rc == 0)
 		rc = wait_for_leftover(s);
 	if (rc == 0)
@@ -86,9 +91,11 @@ static int step_examine(struct session *s)
 	if (rc == 0)
 		rc = vz_python_find(&s->target, &s->maps, &s->objects, &s->python, s->err);
 	if (rc == 0)
-		rc = vz_preflight_python(&s->target, &s->maps, &s->objects, &s->python, s->err);
+		rc = vz_preflight_python(&s->target, &s->maps, &s->objects, &s->python, &wish,
+					 &findings, s->err);
 	if (rc < 0)
 		return rc;
+	say_warnings(s, &findings);
 	snprintf(s->report->comm, sizeof(s->report->comm), "%s", s->target.comm);
 	snprintf(s->report->python, sizeof(s->report->python), "%s%s", s->python.version,
 		 s->python.static_build ? " (static)" : "");
@@ -141,6 +148,9 @@ static int step_inject(struct session *s)
 	vz_link_boot(&s->python, &s->link.arena, s->opts->c_calls, s->clock_is_ns, &boot);
 	s->link.nonce = boot.nonce;
 	s->link.target = &s->target;
+	rc = vz_preflight_again(&s->target, &s->python, s->err);
+	if (rc < 0)
+		return rc;
 	rc = vz_inject(&context, &s->injection, s->err);
 	if (rc < 0)
 		return rc;

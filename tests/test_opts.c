@@ -122,7 +122,7 @@ Test(opts, defaults)
 	cr_assert_eq(opts.ring_bytes, 64 << 20);
 	cr_assert(opts.c_calls);
 	cr_assert_not(opts.force || opts.quiet || opts.json || opts.strict);
-	cr_assert_not(opts.override_opt_out);
+	cr_assert_not(opts.override_opt_out || opts.override_limits);
 	cr_assert_eq(opts.verbose, 0);
 	cr_assert_str_empty(opts.output);
 }
@@ -140,10 +140,11 @@ Test(opts, every_option)
 	cr_assert_eq(opts.ring_bytes, 1 << 20);
 	cr_assert_str_eq(opts.output_given, "x.viz");
 	cr_assert_eq(parse("--pid=7 --strict --json -qvv --verbose --override-opt-out "
-			   "--attach-timeout 1s --gil-timeout=250ms",
+			   "--attach-timeout 1s --gil-timeout=250ms --override-limits",
 			   &opts, &err),
 		     0);
-	cr_assert(opts.strict && opts.json && opts.quiet && opts.override_opt_out);
+	cr_assert(opts.strict && opts.json && opts.quiet && opts.override_opt_out &&
+		  opts.override_limits);
 	cr_assert_eq(opts.verbose, 3);
 	cr_assert_eq(opts.attach_timeout_ns, 1000000000);
 	cr_assert_eq(opts.gil_timeout_ns, 250000000);
@@ -180,6 +181,8 @@ Test(opts, mistakes)
 		{ "4242", "'4242' is not understood", "did you mean --pid 4242?" },
 		{ "record 4242", "'4242'", "--pid 4242" },
 		{ "snapshot", "'snapshot'", "--help" },
+		{ "doktor", "'doktor'", "vizattach doctor" },
+		{ "doctor --durration 3", "for doctor", "vizattach doctor --help" },
 		{ "--pid", "--pid needs a value", "--pid PID" },
 		{ "-p", "--pid needs a value", "--pid PID" },
 		{ "--durration 3", "'--durration'", "--duration" },
@@ -291,25 +294,82 @@ Test(opts, bad_output_names)
 
 /* ---- help ---- */
 
-Test(opts, help_fits_a_screen_and_names_everything)
+static void check_help(enum vz_verb verb, int max_lines)
 {
-	const char *help = vz_opts_help();
+	const char *help = vz_opts_help(verb);
 	int lines = 0, examples = 0;
 
-	for (unsigned i = 0; vz_opts_name(i); i++) {
+	for (unsigned i = 0; vz_opts_name(verb, i); i++) {
 		char name[64];
 
-		snprintf(name, sizeof(name), "--%s", vz_opts_name(i));
+		snprintf(name, sizeof(name), "--%s", vz_opts_name(verb, i));
 		cr_assert_not_null(strstr(help, name), "%s", name);
 	}
 	cr_assert_not_null(strstr(help, "examples:"));
+	for (const char *line = strstr(help, "examples:"); line;
+	     line = strstr(line, "\n  vizattach ")) {
+		line++;
+		examples++;
+	}
 	for (const char *line = help; *line; lines++) {
 		size_t len = strcspn(line, "\n");
 
 		cr_assert_leq(len, 80, "%.*s", (int)len, line);
-		examples += !strncmp(line, "  vizattach ", 12);
 		line += len + (line[len] != '\0');
 	}
-	cr_assert_leq(lines, 40);
-	cr_assert_eq(examples, 2);
+	cr_assert_leq(lines, max_lines);
+	cr_assert_eq(examples - 1, 2);
+}
+
+Test(opts, help_fits_a_screen_and_names_everything)
+{
+	check_help(VZ_VERB_RECORD, 40);
+	check_help(VZ_VERB_DOCTOR, 24);
+	check_help(VZ_VERB_PS, 24);
+}
+
+/* ---- verbs ---- */
+
+Test(opts, verbs_take_their_own_options)
+{
+	static const struct {
+		const char *line;
+		int rc;
+		enum vz_verb verb, topic;
+	} cases[] = {
+		{ "doctor", 0, VZ_VERB_DOCTOR, 0 },
+		{ "doctor --pid 7 --json --ring-size 1MiB --override-limits --override-opt-out", 0,
+		  VZ_VERB_DOCTOR, 0 },
+		{ "doctor -p7", 0, VZ_VERB_DOCTOR, 0 },
+		{ "doctor --duration 1s", -EINVAL, VZ_VERB_DOCTOR, 0 },
+		{ "doctor -d 1s", -EINVAL, VZ_VERB_DOCTOR, 0 },
+		{ "doctor 7", -EINVAL, VZ_VERB_DOCTOR, 0 },
+		{ "doctor --help", 0, VZ_VERB_HELP, VZ_VERB_DOCTOR },
+		{ "ps", 0, VZ_VERB_PS, 0 },
+		{ "ps --json", 0, VZ_VERB_PS, 0 },
+		{ "ps --pid 7", -EINVAL, VZ_VERB_PS, 0 },
+		{ "ps -h", 0, VZ_VERB_HELP, VZ_VERB_PS },
+		{ "ps --version", 0, VZ_VERB_VERSION, 0 },
+		{ "--help", 0, VZ_VERB_HELP, VZ_VERB_RECORD },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct vz_opts opts;
+		struct vz_err err;
+
+		cr_assert_eq(parse(cases[i].line, &opts, &err), cases[i].rc, "%s", cases[i].line);
+		cr_assert_eq(opts.verb, cases[i].verb, "%s", cases[i].line);
+		cr_assert_eq(opts.topic, cases[i].topic, "%s", cases[i].line);
+	}
+}
+
+Test(opts, variables_of_other_verbs_do_not_count)
+{
+	struct vz_opts opts;
+	struct vz_err err;
+
+	setenv("VIZATTACH_DURATION", "nonsense", 1);
+	setenv("VIZATTACH_JSON", "1", 1);
+	cr_assert_eq(parse("ps", &opts, &err), 0);
+	cr_assert(opts.json);
 }

@@ -10,6 +10,13 @@
 
 /* ---- the process ---- */
 
+static struct vz_findings findings; /* large */
+
+static struct vz_wish wish(bool override_opt_out)
+{
+	return (struct vz_wish){ .override_opt_out = override_opt_out, .ring_bytes = 1 << 20 };
+}
+
 struct verdict {
 	struct vz_target target;
 	struct vz_err err;
@@ -18,10 +25,13 @@ struct verdict {
 
 static void judge(struct verdict *v, pid_t pid, bool override_opt_out)
 {
+	const struct vz_wish w = wish(override_opt_out);
+
+	findings.count = 0;
 	memset(v, 0, sizeof(*v));
 	v->rc = vz_target_open(pid, &v->target, &v->err);
 	if (v->rc == 0)
-		v->rc = vz_preflight_process(&v->target, override_opt_out, &v->err);
+		v->rc = vz_preflight_process(&v->target, &w, &findings, &v->err);
 	vz_target_close(&v->target);
 }
 
@@ -76,11 +86,12 @@ Test(preflight, refuses_a_process_that_has_ended)
 	struct subject s;
 	struct vz_target target;
 	struct vz_err err;
+	const struct vz_wish w = wish(false);
 
 	cr_assert(subject_plain(&s));
 	cr_assert_eq(vz_target_open(s.pid, &target, &err), 0);
 	subject_end(&s);
-	cr_assert_eq(vz_preflight_process(&target, false, &err), -ESRCH);
+	cr_assert_eq(vz_preflight_process(&target, &w, &findings, &err), -ESRCH);
 	cr_assert_eq(err.exit, VZ_EXIT_NO_PROCESS);
 	vz_target_close(&target);
 }
@@ -199,6 +210,15 @@ struct view {
 	int rc;
 };
 
+static void view_check(struct view *view)
+{
+	const struct vz_wish w = wish(false);
+
+	findings.count = 0;
+	view->rc = vz_preflight_python(&view->target, &view->maps, &view->objects, &view->python,
+				       &w, &findings, &view->err);
+}
+
 static bool view_open(struct view *view, struct subject *s, const char *path, const char *program)
 {
 	memset(view, 0, sizeof(*view));
@@ -210,8 +230,7 @@ static bool view_open(struct view *view, struct subject *s, const char *path, co
 	cr_assert_eq(vz_python_find(&view->target, &view->maps, &view->objects, &view->python,
 				    &view->err),
 		     0, "%s: %s", path, view->err.why);
-	view->rc = vz_preflight_python(&view->target, &view->maps, &view->objects, &view->python,
-				       &view->err);
+	view_check(view);
 	return true;
 }
 
@@ -285,9 +304,8 @@ Test(preflight, sees_a_layout_that_is_not_the_tables, .timeout = 100)
 		wrong = *view.python.ver;
 		wrong.off.ts_interp += 8;
 		view.python.ver = &wrong;
-		cr_assert_eq(vz_preflight_python(&view.target, &view.maps, &view.objects,
-						 &view.python, &view.err),
-			     -ENOTSUP, "%s", found.gl_pathv[i]);
+		view_check(&view);
+		cr_assert_eq(view.rc, -ENOTSUP, "%s", found.gl_pathv[i]);
 		cr_assert_eq(view.err.exit, VZ_EXIT_UNSUPPORTED);
 		view_close(&view, &s);
 	}
