@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "attach/doctor.h"
 #include "attach/pyver.h"
 #include "attach/receipt.h"
 
@@ -78,6 +79,38 @@ static int record(struct vz_opts *opts)
 	return 0;
 }
 
+/* Colours are for people at a terminal that has them and who want them. */
+static bool wants_colour(int fd)
+{
+	const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+
+	return isatty(fd) && !(no_colour && no_colour[0]) && term && strcmp(term, "dumb") != 0;
+}
+
+static int doctor(const struct vz_opts *opts)
+{
+	static struct vz_examination examination;
+	static char text[1 << 17];
+	const struct vz_wish wish = {
+		.override_opt_out = opts->override_opt_out,
+		.override_limits = opts->override_limits,
+		.ring_bytes = opts->ring_bytes,
+	};
+	size_t len;
+
+	if (opts->pid)
+		vz_examine_process(opts->pid, &wish, &examination);
+	else
+		vz_examine_machine(&examination.findings);
+	if (opts->json)
+		len = vz_examination_json(&examination, text, sizeof(text));
+	else
+		len = vz_examination_text(&examination, wants_colour(STDOUT_FILENO), text,
+					  sizeof(text));
+	say(STDOUT_FILENO, text, len);
+	return (int)vz_examination_exit(&examination);
+}
+
 int main(int argc, char **argv)
 {
 	static struct vz_opts opts;
@@ -91,9 +124,10 @@ int main(int argc, char **argv)
 		return 0;
 	case VZ_VERB_VERSION:
 		return version();
-	case VZ_VERB_RECORD:
 	case VZ_VERB_DOCTOR:
+		return doctor(&opts);
 	case VZ_VERB_PS:
+	case VZ_VERB_RECORD:
 		break;
 	}
 	return record(&opts);

@@ -282,9 +282,11 @@ void vz_check_dumpable(struct vz_scene *s, struct vz_finding *f)
 	}
 	if (st.st_uid == s->status.euid) {
 		/* Root's files are root's, dumpable or not. */
-		vz_finding_say(f, s->status.euid ? VZ_VERDICT_OK : VZ_VERDICT_NOTE,
-			       s->status.euid ? "it lets itself be looked into"
-					      : "cannot be told for a process of root");
+		if (s->status.euid || s->cap_there)
+			vz_finding_say(f, VZ_VERDICT_OK, "it has not shut itself off%s",
+				       s->status.euid ? "" : ", or it does not matter");
+		else
+			vz_finding_say(f, VZ_VERDICT_NOTE, "cannot be told for a process of root");
 		return;
 	}
 	if (s->cap_there || !s->access) {

@@ -171,8 +171,10 @@ static int choose(const struct vz_target *target, const struct vz_object **candi
 	for (int i = 0; i < count; i++) {
 		memset(&python, 0, sizeof(python));
 		rc = identify(target, candidates[i], &python, err);
-		if (rc < 0)
+		if (rc < 0) {
+			*ret = python; /* its version, for who wants to name it */
 			return rc;
+		}
 		if (!is_running(target, candidates[i], python.ver))
 			continue;
 		if (running++ == 0) {
