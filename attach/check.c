@@ -14,20 +14,20 @@ struct vz_finding *vz_findings_add(struct vz_findings *all, const char *name)
 	f = &all->items[all->count++];
 	memset(f, 0, sizeof(*f));
 	f->name = name;
-	f->verdict = VZ_VERDICT_UNKNOWN;
+	f->verdict = VZ_FOUND_UNKNOWN;
 	return f;
 }
 
 const struct vz_finding *vz_findings_refusal(const struct vz_findings *all)
 {
 	for (unsigned i = 0; i < all->count; i++) {
-		if (all->items[i].verdict == VZ_VERDICT_REFUSE)
+		if (all->items[i].verdict == VZ_FOUND_REFUSE)
 			return &all->items[i];
 	}
 	return NULL;
 }
 
-void vz_finding_say(struct vz_finding *f, enum vz_verdict verdict, const char *fmt, ...)
+void vz_finding_say(struct vz_finding *f, enum vz_found verdict, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -39,13 +39,13 @@ void vz_finding_say(struct vz_finding *f, enum vz_verdict verdict, const char *f
 
 void vz_finding_refuse(struct vz_finding *f, int rc, const struct vz_err *err)
 {
-	f->verdict = VZ_VERDICT_REFUSE;
+	f->verdict = VZ_FOUND_REFUSE;
 	f->text[0] = '\0';
 	f->rc = -rc;
 	f->err = *err;
 }
 
-const char *vz_verdict_name(enum vz_verdict verdict)
+const char *vz_found_name(enum vz_found verdict)
 {
 	static const char *const names[] = { "ok", "note", "warn", "unknown", "refuse" };
 

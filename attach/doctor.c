@@ -16,9 +16,9 @@ enum {
 static const struct {
 	const char *mark, *colour;
 } marks[] = {
-	[VZ_VERDICT_OK] = { "ok", "\033[32m" },         [VZ_VERDICT_NOTE] = { "note", "\033[36m" },
-	[VZ_VERDICT_WARN] = { "warn", "\033[33m" },     [VZ_VERDICT_UNKNOWN] = { "?", "\033[33m" },
-	[VZ_VERDICT_REFUSE] = { "FAIL", "\033[1;31m" },
+	[VZ_FOUND_OK] = { "ok", "\033[32m" },         [VZ_FOUND_NOTE] = { "note", "\033[36m" },
+	[VZ_FOUND_WARN] = { "warn", "\033[33m" },     [VZ_FOUND_UNKNOWN] = { "?", "\033[33m" },
+	[VZ_FOUND_REFUSE] = { "FAIL", "\033[1;31m" },
 };
 
 enum vz_exit vz_examination_exit(const struct vz_examination *e)
@@ -62,7 +62,7 @@ static void add_clean(struct vz_text *t, const char *text)
 
 static void add_finding(struct vz_text *t, const struct vz_finding *f, bool colour)
 {
-	bool refused = f->verdict == VZ_VERDICT_REFUSE;
+	bool refused = f->verdict == VZ_FOUND_REFUSE;
 
 	vz_text_add(t, "  %s%-4s%s  %-16s  ", colour ? marks[f->verdict].colour : "",
 		    marks[f->verdict].mark, colour ? "\033[0m" : "", f->name);
@@ -89,8 +89,8 @@ static void add_conclusion(struct vz_text *t, const struct vz_examination *e, bo
 {
 	enum vz_exit exit = vz_examination_exit(e);
 	const char *start = !colour ? ""
-			    : exit  ? marks[VZ_VERDICT_REFUSE].colour
-				    : marks[VZ_VERDICT_OK].colour;
+			    : exit  ? marks[VZ_FOUND_REFUSE].colour
+				    : marks[VZ_FOUND_OK].colour;
 	const char *end = colour ? "\033[0m" : "";
 
 	if (e->pid == 0 && exit == VZ_EXIT_OK)
@@ -124,9 +124,9 @@ static void json_finding(struct vz_text *t, const struct vz_finding *f)
 	vz_text_add(t, "{");
 	vz_json_string(t, "name", f->name);
 	vz_text_add(t, ",");
-	vz_json_string(t, "verdict", vz_verdict_name(f->verdict));
+	vz_json_string(t, "verdict", vz_found_name(f->verdict));
 	vz_text_add(t, ",");
-	if (f->verdict == VZ_VERDICT_REFUSE) {
+	if (f->verdict == VZ_FOUND_REFUSE) {
 		vz_json_string(t, "text", f->err.why[0] ? f->err.why : f->err.what);
 		vz_json_number(t, "exit", (uint64_t)f->err.exit);
 		vz_text_add(t, ",");

@@ -47,15 +47,15 @@ static void look_around(struct vz_examination *e)
 	if (!f)
 		return;
 	if (e->container)
-		vz_finding_say(f, VZ_VERDICT_NOTE, "%s",
+		vz_finding_say(f, VZ_FOUND_NOTE, "%s",
 			       mnt == 0 && pid == 0 ? "it lives in a container: its files and "
 						      "process ids are not ours"
 			       : mnt == 0           ? "it sees other files (a mount namespace)"
 						    : "it has other process ids (a pid namespace)");
 	else if (e->ns_known)
-		vz_finding_say(f, VZ_VERDICT_OK, "same file system and processes as here");
+		vz_finding_say(f, VZ_FOUND_OK, "same file system and processes as here");
 	else
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "its namespaces are not readable");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "its namespaces are not readable");
 }
 
 struct inside {
@@ -70,7 +70,7 @@ static void name_python(const struct vz_python *python, struct vz_examination *e
 
 	snprintf(e->python, sizeof(e->python), "%s", python->version);
 	if (f)
-		vz_finding_say(f, VZ_VERDICT_OK, "CPython %s, recorded by %s", python->version,
+		vz_finding_say(f, VZ_FOUND_OK, "CPython %s, recorded by %s", python->version,
 			       python->ver->hook == VZ_HOOK_PROFILE ? "its profile function"
 								    : "sys.monitoring");
 }

@@ -38,15 +38,15 @@ static void look_kernel(struct vz_finding *f)
 	if (fd >= 0)
 		close(fd);
 #ifndef __x86_64__
-	vz_finding_say(f, VZ_VERDICT_WARN, "%s on %s: only x86_64 is supported", name.release,
+	vz_finding_say(f, VZ_FOUND_WARN, "%s on %s: only x86_64 is supported", name.release,
 		       name.machine);
 	return;
 #endif
 	if (fd >= 0)
-		vz_finding_say(f, VZ_VERDICT_OK, "%s %s on %s", name.sysname, name.release,
+		vz_finding_say(f, VZ_FOUND_OK, "%s %s on %s", name.sysname, name.release,
 			       name.machine);
 	else
-		vz_finding_say(f, VZ_VERDICT_NOTE,
+		vz_finding_say(f, VZ_FOUND_NOTE,
 			       "%s %s without pidfd: a reused pid is told by its start time alone",
 			       name.sysname, name.release);
 }
@@ -64,7 +64,7 @@ static void look_ptrace(struct vz_finding *f)
 			pause();
 	}
 	if (child < 0) {
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "no child to try it on: %s", strerror(errno));
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "no child to try it on: %s", strerror(errno));
 		return;
 	}
 	rc = vz_tracee_stop(&tracee, child, TRIAL_NS);
@@ -72,7 +72,7 @@ static void look_ptrace(struct vz_finding *f)
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	if (rc == 0) {
-		vz_finding_say(f, VZ_VERDICT_OK, "works (tried on a child of vizattach)");
+		vz_finding_say(f, VZ_FOUND_OK, "works (tried on a child of vizattach)");
 		return;
 	}
 	vz_err_set(&err, VZ_EXIT_PERMISSION, -rc, "cannot use ptrace here");
@@ -97,9 +97,9 @@ static uint64_t own_capabilities(void)
 static void look_capability(struct vz_finding *f)
 {
 	if (own_capabilities() >> CAP_PTRACE_BIT & 1)
-		vz_finding_say(f, VZ_VERDICT_OK, "CAP_SYS_PTRACE: processes of all users");
+		vz_finding_say(f, VZ_FOUND_OK, "CAP_SYS_PTRACE: processes of all users");
 	else
-		vz_finding_say(f, VZ_VERDICT_NOTE,
+		vz_finding_say(f, VZ_FOUND_NOTE,
 			       "no CAP_SYS_PTRACE: only your own processes; all others need sudo");
 }
 
@@ -119,13 +119,13 @@ static void look_yama(struct vz_finding *f)
 	long scope = rc < 0 ? 0 : strtol(text, NULL, 10);
 
 	if (rc < 0 || scope < 0 || scope > 3) {
-		vz_finding_say(f, rc == -ENOENT ? VZ_VERDICT_OK : VZ_VERDICT_UNKNOWN,
+		vz_finding_say(f, rc == -ENOENT ? VZ_FOUND_OK : VZ_FOUND_UNKNOWN,
 			       rc == -ENOENT ? "not in this kernel"
 					     : "ptrace_scope is not readable");
 		return;
 	}
 	if (scope == 0 || (scope < 3 && cap)) {
-		vz_finding_say(f, VZ_VERDICT_OK, "kernel.yama.ptrace_scope is %s", words[scope]);
+		vz_finding_say(f, VZ_FOUND_OK, "kernel.yama.ptrace_scope is %s", words[scope]);
 		return;
 	}
 	vz_err_set(&err, VZ_EXIT_PERMISSION, EPERM, "cannot attach here");
@@ -149,19 +149,19 @@ static bool is_first(const char *path, int inode)
 static void look_namespace(struct vz_finding *f)
 {
 	if (is_first("/proc/self/ns/user", FIRST_USER_NAMESPACE))
-		vz_finding_say(f, VZ_VERDICT_OK, "the first one: your rights count everywhere");
+		vz_finding_say(f, VZ_FOUND_OK, "the first one: your rights count everywhere");
 	else
 		vz_finding_say(
-			f, VZ_VERDICT_NOTE,
+			f, VZ_FOUND_NOTE,
 			"not the first one: your rights count for processes in it and below");
 }
 
 static void look_container(struct vz_finding *f)
 {
 	if (is_first("/proc/self/ns/pid", FIRST_PID_NAMESPACE))
-		vz_finding_say(f, VZ_VERDICT_OK, "vizattach sees all processes of this machine");
+		vz_finding_say(f, VZ_FOUND_OK, "vizattach sees all processes of this machine");
 	else
-		vz_finding_say(f, VZ_VERDICT_NOTE,
+		vz_finding_say(f, VZ_FOUND_NOTE,
 			       "vizattach runs in a pid namespace and sees only its processes");
 }
 
@@ -173,17 +173,17 @@ static void look_proc(struct vz_finding *f)
 	const char *hidden;
 
 	if (vz_slurp("/proc/self/mounts", LARGE_BYTES, &text, &len) < 0) {
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "/proc is not readable");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "/proc is not readable");
 		return;
 	}
 	hidden = strstr(text, " /proc proc ");
 	hidden = hidden ? memmem(hidden, strcspn(hidden, "\n"), "hidepid=", 8) : NULL;
 	if (hidden && !vz_starts_with(hidden, "hidepid=0") &&
 	    !vz_starts_with(hidden, "hidepid=off"))
-		vz_finding_say(f, VZ_VERDICT_NOTE,
+		vz_finding_say(f, VZ_FOUND_NOTE,
 			       "mounted with hidepid: processes of other users may be hidden");
 	else
-		vz_finding_say(f, VZ_VERDICT_OK, "shows all processes");
+		vz_finding_say(f, VZ_FOUND_OK, "shows all processes");
 }
 
 static void look_seccomp(struct vz_finding *f)
@@ -191,11 +191,11 @@ static void look_seccomp(struct vz_finding *f)
 	struct vz_status status;
 
 	if (vz_status_read(getpid(), 0, &status) < 0)
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "the status of vizattach is not readable");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "the status of vizattach is not readable");
 	else if (status.seccomp)
-		vz_finding_say(f, VZ_VERDICT_NOTE, "a filter guards vizattach itself");
+		vz_finding_say(f, VZ_FOUND_NOTE, "a filter guards vizattach itself");
 	else
-		vz_finding_say(f, VZ_VERDICT_OK, "no filter guards vizattach itself");
+		vz_finding_say(f, VZ_FOUND_OK, "no filter guards vizattach itself");
 }
 
 static void look_modules(struct vz_finding *f)
@@ -204,11 +204,11 @@ static void look_modules(struct vz_finding *f)
 	size_t len;
 
 	if (vz_slurp("/sys/kernel/security/lsm", SMALL_BYTES, &text, &len) < 0) {
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "/sys/kernel/security is not readable here");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "/sys/kernel/security is not readable here");
 		return;
 	}
 	text[strcspn(text, "\n")] = '\0';
-	vz_finding_say(f, VZ_VERDICT_OK, "%.200s", text);
+	vz_finding_say(f, VZ_FOUND_OK, "%.200s", text);
 }
 
 /* ---- the machine ---- */
@@ -216,9 +216,9 @@ static void look_modules(struct vz_finding *f)
 static void look_clock(struct vz_finding *f)
 {
 	if (vz_clock_tsc_usable())
-		vz_finding_say(f, VZ_VERDICT_OK, "the time stamp counter is fit to be one");
+		vz_finding_say(f, VZ_FOUND_OK, "the time stamp counter is fit to be one");
 	else
-		vz_finding_say(f, VZ_VERDICT_NOTE,
+		vz_finding_say(f, VZ_FOUND_NOTE,
 			       "the time stamp counter is not trusted: CLOCK_MONOTONIC, which "
 			       "costs more per event");
 }
@@ -246,22 +246,22 @@ static void look_cpu(struct vz_finding *f)
 	if (!__get_cpuid_count(0xd, 0, &a, &size, &c, &d))
 		size = 512;
 #endif
-	vz_finding_say(f, VZ_VERDICT_OK, "%u bytes of vector state to put back%s%s", size,
+	vz_finding_say(f, VZ_FOUND_OK, "%u bytes of vector state to put back%s%s", size,
 		       cpu_has("avx512f") ? ", AVX-512" : "", cpu_has("amx_tile") ? ", AMX" : "");
 }
 
 static void look_shadow_stack(struct vz_finding *f)
 {
 	if (cpu_has("user_shstk"))
-		vz_finding_say(f, VZ_VERDICT_NOTE,
+		vz_finding_say(f, VZ_FOUND_NOTE,
 			       "this machine has it: programs that use it are refused");
 	else
-		vz_finding_say(f, VZ_VERDICT_OK, "not on this machine");
+		vz_finding_say(f, VZ_FOUND_OK, "not on this machine");
 }
 
 static void look_pythons(struct vz_finding *f)
 {
-	vz_finding_say(f, VZ_VERDICT_OK, "CPython %s, 64-bit, with glibc", vz_pyver_supported());
+	vz_finding_say(f, VZ_FOUND_OK, "CPython %s, 64-bit, with glibc", vz_pyver_supported());
 }
 
 /* ---- the table ---- */

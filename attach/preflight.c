@@ -38,7 +38,7 @@ int vz_checks_run(const struct vz_check *checks, size_t nchecks, struct vz_scene
 		if (!f)
 			return rc;
 		checks[i].run(s, f);
-		if (f->verdict != VZ_VERDICT_REFUSE)
+		if (f->verdict != VZ_FOUND_REFUSE)
 			continue;
 		if (rc == 0) {
 			*err = f->err;
@@ -61,10 +61,9 @@ static void check_process(struct vz_scene *s, struct vz_finding *f)
 	if (rc == 0 && vz_target_alive(target) && s->status.state != 'Z' &&
 	    s->status.state != 'X') {
 		if (target->start_time == 0)
-			vz_finding_say(f, VZ_VERDICT_UNKNOWN,
-				       "when it was started is not readable");
+			vz_finding_say(f, VZ_FOUND_UNKNOWN, "when it was started is not readable");
 		else
-			vz_finding_say(f, VZ_VERDICT_OK, "%s, %u thread%s%s", target->comm,
+			vz_finding_say(f, VZ_FOUND_OK, "%s, %u thread%s%s", target->comm,
 				       s->status.threads, s->status.threads == 1 ? "" : "s",
 				       target->pidfd < 0 ? "; this kernel has no pidfd" : "");
 		return;
@@ -85,7 +84,7 @@ static void check_kind(struct vz_scene *s, struct vz_finding *f)
 
 	if (s->target->exe[0] || s->status.rss_bytes ||
 	    (s->target->pid != 2 && s->status.ppid != 2)) {
-		vz_finding_say(f, VZ_VERDICT_OK, "a program, not a thread of the kernel");
+		vz_finding_say(f, VZ_FOUND_OK, "a program, not a thread of the kernel");
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_UNSUPPORTED, &err);
@@ -118,7 +117,7 @@ static void check_traced(struct vz_scene *s, struct vz_finding *f)
 			tracer = status.tracer_pid;
 	}
 	if (!tracer) {
-		vz_finding_say(f, VZ_VERDICT_OK, "nobody traces it");
+		vz_finding_say(f, VZ_FOUND_OK, "nobody traces it");
 		return;
 	}
 	process_name(tracer, name, sizeof(name));
@@ -181,7 +180,7 @@ static void check_rest(struct vz_scene *s, struct vz_finding *f)
 		vz_err_why(&err, "all its threads are in uninterruptible sleep (state D)");
 		vz_err_try(&err, "find the disk or network file system that it waits for");
 	} else {
-		vz_finding_say(f, VZ_VERDICT_OK, "it runs: not stopped, frozen or stuck");
+		vz_finding_say(f, VZ_FOUND_OK, "it runs: not stopped, frozen or stuck");
 		return;
 	}
 	vz_finding_refuse(f, EBUSY, &err);
@@ -192,7 +191,7 @@ static void check_shadow_stack(struct vz_scene *s, struct vz_finding *f)
 	struct vz_err err;
 
 	if (!s->status.shadow_stack) {
-		vz_finding_say(f, VZ_VERDICT_OK, "not in use");
+		vz_finding_say(f, VZ_FOUND_OK, "not in use");
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_UNSAFE, &err);
@@ -231,21 +230,21 @@ static void check_seccomp(struct vz_scene *s, struct vz_finding *f)
 		return;
 	}
 	if (filtered)
-		vz_finding_say(f, VZ_VERDICT_WARN,
+		vz_finding_say(f, VZ_FOUND_WARN,
 			       "a filter guards it; memfd_create, mmap, mprotect, munmap, clone "
 			       "and futex must be allowed");
 	else if (unread == s->tasks.count)
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "its threads could not be read");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "its threads could not be read");
 	else
-		vz_finding_say(f, VZ_VERDICT_OK, "no filter");
+		vz_finding_say(f, VZ_FOUND_OK, "no filter");
 }
 
 static void check_new_privileges(struct vz_scene *s, struct vz_finding *f)
 {
 	if (s->status.no_new_privs)
-		vz_finding_say(f, VZ_VERDICT_NOTE, "no_new_privs is set, which does no harm");
+		vz_finding_say(f, VZ_FOUND_NOTE, "no_new_privs is set, which does no harm");
 	else
-		vz_finding_say(f, VZ_VERDICT_OK, "no_new_privs is not set");
+		vz_finding_say(f, VZ_FOUND_OK, "no_new_privs is not set");
 }
 
 /* ---- opt-out ---- */
@@ -302,13 +301,13 @@ static void check_opt_out(struct vz_scene *s, struct vz_finding *f)
 
 	if (!variable && !arguments_opt_out(s->target->pid)) {
 		if (s->access)
-			vz_finding_say(f, VZ_VERDICT_UNKNOWN, "its environment is not readable");
+			vz_finding_say(f, VZ_FOUND_UNKNOWN, "its environment is not readable");
 		else
-			vz_finding_say(f, VZ_VERDICT_OK, "remote debugging is not switched off");
+			vz_finding_say(f, VZ_FOUND_OK, "remote debugging is not switched off");
 		return;
 	}
 	if (s->wish->override_opt_out) {
-		vz_finding_say(f, VZ_VERDICT_NOTE, "it opted out; you override that");
+		vz_finding_say(f, VZ_FOUND_NOTE, "it opted out; you override that");
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_PERMISSION, &err);

@@ -171,11 +171,11 @@ void vz_check_user(struct vz_scene *s, struct vz_finding *f)
 	user_name(s->status.uid, theirs, sizeof(theirs));
 	user_name(geteuid(), ours, sizeof(ours));
 	if (s->same_user) {
-		vz_finding_say(f, VZ_VERDICT_OK, "same user (%s)", theirs);
+		vz_finding_say(f, VZ_FOUND_OK, "same user (%s)", theirs);
 		return;
 	}
 	if (s->access == 0 || s->has_cap) {
-		vz_finding_say(f, s->access ? VZ_VERDICT_NOTE : VZ_VERDICT_OK,
+		vz_finding_say(f, s->access ? VZ_FOUND_NOTE : VZ_FOUND_OK,
 			       "it belongs to %s, you are %s", theirs, ours);
 		return;
 	}
@@ -241,13 +241,13 @@ static void check_excess(struct vz_scene *s, struct vz_finding *f)
 
 	if (s->cap_there || !more || !s->access) {
 		if (s->cap_there)
-			vz_finding_say(f, VZ_VERDICT_OK, "CAP_SYS_PTRACE counts for it%s",
+			vz_finding_say(f, VZ_FOUND_OK, "CAP_SYS_PTRACE counts for it%s",
 				       s->kin == VZ_KIN_BELOW ? ", from a user namespace above"
 							      : "");
 		else if (s->access)
-			vz_finding_say(f, VZ_VERDICT_NOTE, "you lack CAP_SYS_PTRACE");
+			vz_finding_say(f, VZ_FOUND_NOTE, "you lack CAP_SYS_PTRACE");
 		else
-			vz_finding_say(f, VZ_VERDICT_OK, "you need none for it");
+			vz_finding_say(f, VZ_FOUND_OK, "you need none for it");
 		return;
 	}
 	name_capabilities(more, names, sizeof(names));
@@ -277,20 +277,20 @@ void vz_check_dumpable(struct vz_scene *s, struct vz_finding *f)
 	/* The directory itself keeps its owner. */
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)s->target->pid);
 	if (stat(path, &st) < 0) {
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "%s: %s", path, strerror(errno));
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "%s: %s", path, strerror(errno));
 		return;
 	}
 	if (st.st_uid == s->status.euid) {
 		/* Root's files are root's, dumpable or not. */
 		if (s->status.euid || s->cap_there)
-			vz_finding_say(f, VZ_VERDICT_OK, "it has not shut itself off%s",
+			vz_finding_say(f, VZ_FOUND_OK, "it has not shut itself off%s",
 				       s->status.euid ? "" : ", or it does not matter");
 		else
-			vz_finding_say(f, VZ_VERDICT_NOTE, "cannot be told for a process of root");
+			vz_finding_say(f, VZ_FOUND_NOTE, "cannot be told for a process of root");
 		return;
 	}
 	if (s->cap_there || !s->access) {
-		vz_finding_say(f, VZ_VERDICT_NOTE, "it is not dumpable; your rights are enough");
+		vz_finding_say(f, VZ_FOUND_NOTE, "it is not dumpable; your rights are enough");
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_PERMISSION, &err);
@@ -308,13 +308,13 @@ void vz_check_yama(struct vz_scene *s, struct vz_finding *f)
 	long scope;
 
 	if (rc < 0) {
-		vz_finding_say(f, rc == -ENOENT ? VZ_VERDICT_OK : VZ_VERDICT_UNKNOWN, "%s",
+		vz_finding_say(f, rc == -ENOENT ? VZ_FOUND_OK : VZ_FOUND_UNKNOWN, "%s",
 			       rc == -ENOENT ? "not in this kernel" : strerror(-rc));
 		return;
 	}
 	scope = strtol(text, NULL, 10);
 	if (!s->access || scope < 1 || scope > 3 || (scope < 3 && s->cap_there)) {
-		vz_finding_say(f, VZ_VERDICT_OK, "kernel.yama.ptrace_scope is %ld", scope);
+		vz_finding_say(f, VZ_FOUND_OK, "kernel.yama.ptrace_scope is %ld", scope);
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_PERMISSION, &err);
@@ -343,15 +343,15 @@ void vz_check_label(struct vz_scene *s, struct vz_finding *f)
 	else
 		text[strcspn(text, "\n")] = '\0';
 	if (rc == -EACCES || rc == -EPERM) {
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "its label is not readable");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "its label is not readable");
 		return;
 	}
 	if (!text || !text[0] || vz_starts_with(text, "unconfined")) {
-		vz_finding_say(f, VZ_VERDICT_OK, "no security module guards it");
+		vz_finding_say(f, VZ_FOUND_OK, "no security module guards it");
 		return;
 	}
 	if (!s->access) {
-		vz_finding_say(f, VZ_VERDICT_NOTE, "its security label is %.200s", text);
+		vz_finding_say(f, VZ_FOUND_NOTE, "its security label is %.200s", text);
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_PERMISSION, &err);
@@ -365,7 +365,7 @@ void vz_check_memory_access(struct vz_scene *s, struct vz_finding *f)
 	struct vz_err err;
 
 	if (!s->access) {
-		vz_finding_say(f, VZ_VERDICT_OK, "its memory can be opened");
+		vz_finding_say(f, VZ_FOUND_OK, "its memory can be opened");
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_PERMISSION, &err);

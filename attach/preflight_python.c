@@ -130,8 +130,7 @@ static void check_layout(struct vz_scene *s, struct vz_finding *f)
 	for (int i = 0; i < TRIES; i++) {
 		memset(&s->layout, 0, sizeof(s->layout));
 		if (check_layout_once(s->target, s->maps, s->python, &s->layout) == 0) {
-			vz_finding_say(f, VZ_VERDICT_OK, "as CPython 3.%u has it",
-				       s->python->minor);
+			vz_finding_say(f, VZ_FOUND_OK, "as CPython 3.%u has it", s->python->minor);
 			return;
 		}
 	}
@@ -161,11 +160,11 @@ static void check_finalizing(struct vz_scene *s, struct vz_finding *f)
 
 	if (read_word(s->target, runtime_raddr(s->python) + s->python->ver->off.rt_finalizing,
 		      &finalizing) < 0) {
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "its state is not readable");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "its state is not readable");
 		return;
 	}
 	if (!finalizing) {
-		vz_finding_say(f, VZ_VERDICT_OK, "not shutting down");
+		vz_finding_say(f, VZ_FOUND_OK, "not shutting down");
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_UNSAFE, &err);
@@ -285,7 +284,7 @@ static void check_profiler(struct vz_scene *s, struct vz_finding *f)
 	int rc = -EAGAIN;
 
 	if (s->python->ver->hook != VZ_HOOK_PROFILE) {
-		vz_finding_say(f, VZ_VERDICT_OK,
+		vz_finding_say(f, VZ_FOUND_OK,
 			       "sys.monitoring has room for several tools; the "
 			       "agent looks for a free one");
 		return;
@@ -295,9 +294,9 @@ static void check_profiler(struct vz_scene *s, struct vz_finding *f)
 	if (rc > 0)
 		refuse_profiler(s, f, &foreign);
 	else if (rc == 0)
-		vz_finding_say(f, VZ_VERDICT_OK, "no profiler is installed");
+		vz_finding_say(f, VZ_FOUND_OK, "no profiler is installed");
 	else
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN,
+		vz_finding_say(f, VZ_FOUND_UNKNOWN,
 			       "its threads change too fast to be read; the "
 			       "agent looks again");
 }
@@ -310,7 +309,7 @@ static void check_eval_frame(struct vz_scene *s, struct vz_finding *f)
 
 	if (s->python->ver->adopt != VZ_ADOPT_EVAL_FRAME || !eval_frame ||
 	    eval_frame == s->python->py[VZ_SYM__PyEval_EvalFrameDefault]) {
-		vz_finding_say(f, VZ_VERDICT_OK, "no debugger or compiler is in the way");
+		vz_finding_say(f, VZ_FOUND_OK, "no debugger or compiler is in the way");
 		return;
 	}
 	library_name(s->objects, eval_frame, name, sizeof(name));
@@ -339,7 +338,7 @@ static void check_occupied(struct vz_scene *s, struct vz_finding *f)
 	struct vz_err err;
 
 	if (!vz_preflight_occupied(s->maps)) {
-		vz_finding_say(f, VZ_VERDICT_OK, "no other vizattach is in it");
+		vz_finding_say(f, VZ_FOUND_OK, "no other vizattach is in it");
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_BUSY, &err);
@@ -351,9 +350,9 @@ static void check_occupied(struct vz_scene *s, struct vz_finding *f)
 static void check_build(struct vz_scene *s, struct vz_finding *f)
 {
 	if (s->python->debug_build)
-		vz_finding_say(f, VZ_VERDICT_NOTE, "a debug build: slow by itself");
+		vz_finding_say(f, VZ_FOUND_NOTE, "a debug build: slow by itself");
 	else
-		vz_finding_say(f, VZ_VERDICT_OK, "%s",
+		vz_finding_say(f, VZ_FOUND_OK, "%s",
 			       s->python->static_build ? "CPython is part of the program"
 						       : "CPython is a shared library");
 }
@@ -457,7 +456,7 @@ static void check_gil(struct vz_scene *s, struct vz_finding *f)
 
 	vz_gil_watch(s->target, s->python, 0, &gil);
 	if (!gil.known) {
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "the GIL could not be read");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "the GIL could not be read");
 		return;
 	}
 	if (!gil.moved && gil.holder_tid &&
@@ -466,17 +465,17 @@ static void check_gil(struct vz_scene *s, struct vz_finding *f)
 			vz_gil_watch(s->target, s->python, GIL_WINDOW_NS, &gil);
 		if (!gil.moved && vz_task_read(s->target->pid, task.tid, &task) == 0 &&
 		    task.syscall >= 0) {
-			vz_finding_say(f, VZ_VERDICT_WARN,
+			vz_finding_say(f, VZ_FOUND_WARN,
 				       "thread %d (%s) holds the GIL while it waits in %s",
 				       (int)task.tid, task.comm, wait_name(&task, name));
 			return;
 		}
 	}
 	if (gil.locked && gil.holder_tid)
-		vz_finding_say(f, VZ_VERDICT_OK, "thread %d has the GIL and runs",
+		vz_finding_say(f, VZ_FOUND_OK, "thread %d has the GIL and runs",
 			       (int)gil.holder_tid);
 	else
-		vz_finding_say(f, VZ_VERDICT_OK, "the GIL %s",
+		vz_finding_say(f, VZ_FOUND_OK, "the GIL %s",
 			       gil.locked ? "changes hands" : "is free");
 }
 

@@ -95,7 +95,7 @@ static void refuse_memory(struct vz_scene *s, struct vz_finding *f, const char *
 	struct vz_err err;
 
 	if (s->wish->override_limits) {
-		vz_finding_say(f, VZ_VERDICT_WARN, "%s leaves %s, and %s may be needed", who,
+		vz_finding_say(f, VZ_FOUND_WARN, "%s leaves %s, and %s may be needed", who,
 			       amount(left, a), amount(need, b));
 		return;
 	}
@@ -137,7 +137,7 @@ static bool group_is_short(struct vz_scene *s, struct vz_finding *f, uint64_t ne
 	if (rc == 0)
 		rc = vz_cgroup_room(&group, VZ_RESOURCE_MEMORY, &room);
 	if (rc < 0) {
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "its control group is not visible here");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "its control group is not visible here");
 		return false;
 	}
 	if (room.limited && room.left < need) {
@@ -147,10 +147,10 @@ static bool group_is_short(struct vz_scene *s, struct vz_finding *f, uint64_t ne
 		return true;
 	}
 	if (room.limited)
-		vz_finding_say(f, VZ_VERDICT_OK, "%s of %s left in its control group",
+		vz_finding_say(f, VZ_FOUND_OK, "%s of %s left in its control group",
 			       amount(room.left, a), amount(room.limit, b));
 	else
-		vz_finding_say(f, VZ_VERDICT_OK, "no limit%s; %s needed at most",
+		vz_finding_say(f, VZ_FOUND_OK, "no limit%s; %s needed at most",
 			       group.partial ? " that is visible here" : "", amount(need, a));
 	return false;
 }
@@ -161,7 +161,7 @@ void vz_check_memory(struct vz_scene *s, struct vz_finding *f)
 	struct vz_arena arena;
 
 	if (vz_arena_plan(s->wish->ring_bytes, &arena) < 0) {
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "the size of the buffers is not known");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "the size of the buffers is not known");
 		return;
 	}
 	need = arena.bytes + FIXED_BYTES;
@@ -179,7 +179,7 @@ static void refuse_threads(struct vz_scene *s, struct vz_finding *f, const char 
 	struct vz_err err;
 
 	if (s->wish->override_limits) {
-		vz_finding_say(f, VZ_VERDICT_WARN, "%s leaves %llu of %llu", who,
+		vz_finding_say(f, VZ_FOUND_WARN, "%s leaves %llu of %llu", who,
 			       (unsigned long long)left, (unsigned long long)limit);
 		return;
 	}
@@ -247,11 +247,11 @@ void vz_check_threads(struct vz_scene *s, struct vz_finding *f)
 	if (user_is_short(s, f))
 		return;
 	if (rc < 0)
-		vz_finding_say(f, VZ_VERDICT_UNKNOWN, "its control group is not visible here");
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "its control group is not visible here");
 	else if (room.limited)
-		vz_finding_say(f, VZ_VERDICT_OK, "%llu of %llu left in its control group",
+		vz_finding_say(f, VZ_FOUND_OK, "%llu of %llu left in its control group",
 			       (unsigned long long)room.left, (unsigned long long)room.limit);
 	else
-		vz_finding_say(f, VZ_VERDICT_OK, "no limit%s",
+		vz_finding_say(f, VZ_FOUND_OK, "no limit%s",
 			       group.partial ? " that is visible here" : "");
 }

@@ -63,7 +63,7 @@ static int wait_for_leftover(struct session *s)
 static void say_warnings(const struct session *s, const struct vz_findings *findings)
 {
 	for (unsigned i = 0; i < findings->count && !s->opts->quiet; i++) {
-		if (findings->items[i].verdict == VZ_VERDICT_WARN)
+		if (findings->items[i].verdict == VZ_FOUND_WARN)
 			fprintf(stderr, "vizattach: warning: %s: %s\n", findings->items[i].name,
 				findings->items[i].text);
 	}
