@@ -14,6 +14,7 @@ enum {
 	BIRTH_POLL_NS = 2 * 1000 * 1000,
 	PREFAULT_BYTES = 2 << 20,
 	PRIVATE_PREFAULT = 64 << 10,
+	SIG_UNBLOCK = 1,
 	SIG_SETMASK = 2,
 	DETACHED = 1,
 	SA_RESTART = 0x10000000,
@@ -258,6 +259,17 @@ static uint32_t wait_for_go(void)
 	return lost;
 }
 
+/*
+ * setuid and its like send each thread a signal and wait until all have answered: a thread
+ * that never hears it makes the program wait for ever.  Numbers 32 and 33 are libc's own.
+ */
+static void hear_libc(void)
+{
+	uint64_t own = UINT64_C(3) << 31;
+
+	vz_sys6(VZ_SYS_RT_SIGPROCMASK, SIG_UNBLOCK, (long)&own, 0, 8, 0, 0);
+}
+
 static int record_and_leave(void);
 
 /* 0 if the agent is only parked. */
@@ -302,6 +314,7 @@ static int record_and_leave(void)
 static void *agent_main(void *unused)
 {
 	(void)unused;
+	hear_libc();
 	vz_agent_self = vz_thread_pointer();
 	vz_boot.agent_tid = (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0);
 	if (vz_control) { /* back from parking */
@@ -450,6 +463,7 @@ __attribute__((used)) void vz_start(struct vz_home *home)
 		   VZ_PROT_READ | VZ_PROT_WRITE) == 0) {
 		vz_boot.entry_ticks = vz_tsc();
 		vz_boot.home_tid = (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0);
+		hear_libc(); /* pthread_create may wait for the lock that setuid holds */
 		start_agent();
 	}
 	if (home->restarts && must_interrupt(home)) {

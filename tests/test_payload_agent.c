@@ -6,9 +6,11 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "attach/link.h"
@@ -65,6 +67,8 @@ static void start(struct kit_hooked *k)
 	struct vz_home home = { .magic = VZ_HOME_MAGIC };
 
 	prepare(k);
+	/* As the tracer leaves it. */
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &(uint64_t){ UINT64_MAX }, NULL, 8);
 	vz_start(&home);
 	KIT_CHECK(vz_boot.home_done == 1, "home");
 	KIT_CHECK(vz_boot.create_result == 0, "%lld", (long long)vz_boot.create_result);
@@ -113,6 +117,17 @@ static void until_unmapped(void)
 		usleep(500);
 }
 
+/* No signal of the program is for the agent, but those with which libc's setuid asks every thread. */
+static void check_mask(void)
+{
+	struct vz_status status;
+	uint64_t libc = UINT64_C(3) << 31;
+
+	KIT_CHECK(vz_status_read(getpid(), (pid_t)vz_boot.agent_tid, &status) == 0, "status");
+	KIT_CHECK((status.signals.blocked & libc) == 0, "%llx",
+		  (unsigned long long)status.signals.blocked);
+}
+
 static void a_life(struct kit_hooked *k)
 {
 	struct vz_err err;
@@ -128,6 +143,7 @@ static void a_life(struct kit_hooked *k)
 	vz_clock_init(&k->clock, k->clock.is_ns, k->first, vz_clock_pair_now(k->clock.is_ns));
 	KIT_CHECK(vz_drain_new(&k->arena, k->tf, &k->clock, NULL, NULL, &k->drain) == 0, "drain");
 	until(VZ_STATE_RUNNING);
+	check_mask();
 	KIT_CHECK(link_to_agent.control->threads_at_attach == 1, "threads");
 	KIT_CHECK(link_to_agent.control->interps_hooked == 1, "interpreters");
 	k->restore_thread(state);
