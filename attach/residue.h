@@ -85,8 +85,10 @@ bool vz_residue_clean(const struct vz_residue *residue);
 
 struct vz_pystate;
 
-/** Interpreters and their monitoring ids; never fails: what could not be read is unknown later. */
-struct vz_pystate *vz_pystate_take(const struct vz_target *target, const struct vz_python *python);
+/** Interpreters, their monitoring ids, libc's mode; never fails: what could not be read is unknown
+ * later. */
+struct vz_pystate *vz_pystate_take(const struct vz_target *target, const struct vz_objects *objects,
+				   const struct vz_python *python);
 /**
  * While the hooks are in: see our name among the tools' names, which proves that they are where
  * the table says.  TOOL is our id.

@@ -56,7 +56,8 @@ struct vz_pystate {
 	size_t count;
 	bool known;
 	bool witnessed;
-	int shift; /* words from where the table has the names to where they are */
+	bool single_threaded; /* as libc sees it; false: unknown */
+	int shift;            /* words from where the table has the names to where they are */
 };
 
 static int list_interps_once(const struct view *v, struct vz_pystate *ret)
@@ -121,9 +122,25 @@ static struct vz_pystate *take(const struct view *v)
 	return first;
 }
 
-struct vz_pystate *vz_pystate_take(const struct vz_target *target, const struct vz_python *python)
+/* glibc 2.32 and later: without a second thread ever, its malloc and stdio take no locks. */
+static bool single_threaded(const struct view *v, const struct vz_objects *objects)
 {
-	return take(&(struct view){ target, python });
+	const struct vz_object *libc = vz_objects_find(objects, v->python->libc_start);
+	uint64_t raddr = libc ? vz_object_symbol(libc, "__libc_single_threaded", NULL) : 0;
+	char flag = 0;
+
+	return raddr && vz_target_read(v->target, raddr, &flag, 1) == 0 && flag == 1;
+}
+
+struct vz_pystate *vz_pystate_take(const struct vz_target *target, const struct vz_objects *objects,
+				   const struct vz_python *python)
+{
+	struct view v = { target, python };
+	struct vz_pystate *state = take(&v);
+
+	if (state)
+		state->single_threaded = single_threaded(&v, objects);
+	return state;
 }
 
 void vz_pystate_free(struct vz_pystate *state)
@@ -306,6 +323,11 @@ void vz_pystate_compare(const struct vz_pystate *before, const struct vz_target 
 	struct view v = { target, python };
 	struct vz_hook_search search = { target, objects, python, image, mapped };
 
+	if (before && before->single_threaded && !single_threaded(&v, objects)) {
+		ret->possible[VZ_RESIDUE_THREADS]++;
+		vz_residue_say(ret, "libc takes its locks now, as in any program that ever had a "
+				    "second thread");
+	}
 	ret->no_tool_ids = python->ver->is_tool_names == VZ_NO_OFFSET;
 	for (int i = 0; i < TRIES && vz_target_alive(target); i++) {
 		if (compare_once(&v, before, &search, ret) == 0)

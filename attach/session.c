@@ -420,7 +420,7 @@ enum vz_exit vz_session_run(struct vz_opts *opts, const struct vz_payload_bytes 
 	if (rc == 0)
 		rc = vz_snapshot_take(&s->target, &s->before, err);
 	if (rc == 0)
-		s->python_before = vz_pystate_take(&s->target, &s->python);
+		s->python_before = vz_pystate_take(&s->target, &s->objects, &s->python);
 	if (rc == 0)
 		rc = step_inject(s);
 	if (rc == 0)

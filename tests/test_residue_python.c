@@ -67,7 +67,7 @@ static struct fake *fake_new(unsigned minor)
 static struct vz_residue fake_compare(struct fake *f)
 {
 	struct vz_residue residue = { 0 };
-	struct vz_pystate *before = vz_pystate_take(&f->target, &f->python);
+	struct vz_pystate *before = vz_pystate_take(&f->target, &f->objects, &f->python);
 
 	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
 	vz_pystate_free(before);
@@ -195,7 +195,7 @@ Test(residue_python, monitoring_ids_are_compared, .timeout = 60)
 
 	ours.type = other.type = type;
 	put(f->interp, ver->is_tool_names + 8, raddr(&other));
-	before = vz_pystate_take(&f->target, &f->python);
+	before = vz_pystate_take(&f->target, &f->objects, &f->python);
 	put(f->interp, ver->is_tool_names + 4 * 8, raddr(&ours));
 	f->interp[ver->is_monitors + 2] = 1 << 4;
 	vz_pystate_witness(before, &f->target, &f->python, 4);
@@ -233,7 +233,7 @@ Test(residue_python, monitoring_ids_elsewhere, .timeout = 60)
 
 	ours.type = f->python.py[VZ_SYM_PyUnicode_Type] = raddr(f->runtime);
 	put(f->interp, ver->is_tool_names, 1); /* not a name */
-	before = vz_pystate_take(&f->target, &f->python);
+	before = vz_pystate_take(&f->target, &f->objects, &f->python);
 	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_UNKNOWN);
 	put(f->interp, ver->is_tool_names - 200 + 3 * 8, raddr(&ours));
@@ -298,7 +298,7 @@ static void view_open(struct view *v, pid_t pid)
 	cr_assert_eq(vz_maps_read(pid, &v->maps, &err), 0);
 	cr_assert_eq(vz_objects_read(&v->target, &v->maps, &v->objects, &err), 0);
 	cr_assert_eq(vz_python_find(&v->target, &v->maps, &v->objects, &v->python, &err), 0);
-	v->before = vz_pystate_take(&v->target, &v->python);
+	v->before = vz_pystate_take(&v->target, &v->objects, &v->python);
 }
 
 static void view_close(struct view *v)
@@ -388,8 +388,50 @@ static void check_python(struct recording *r, const char *path)
 		     residue.text);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS),
 		     v.python.minor < 12 ? VZ_VERDICT_NONE : VZ_VERDICT_OK, "%s", path);
+	/* it had a second thread before us */
+	cr_expect_eq(residue.possible[VZ_RESIDUE_THREADS], 0, "%s: %s", path, residue.text);
 	view_close(&v);
 	subject_end(&s);
+}
+
+/* The flag of libc, in a child that goes from one thread to two. */
+Test(residue_python, the_first_second_thread_is_told)
+{
+	struct subject s;
+	struct view v;
+	struct vz_residue residue = { 0 };
+	char go = '\n';
+	glob_t found;
+	size_t i = 0;
+
+	find_pythons(&found);
+	while (i < found.gl_pathc && !vz_pyver_find(python_minor(found.gl_pathv[i])))
+		i++;
+	if (i == found.gl_pathc ||
+	    !subject_python(&s, found.gl_pathv[i],
+			    "import threading\n"
+			    "os.write(1, b'x')\n"
+			    "os.read(0, 1)\n"
+			    "t = threading.Thread(target=print); t.start(); t.join()\n"
+			    "os.write(1, b'x')\n"
+			    "os.read(0, 1)\n"))
+		cr_skip_test("no CPython here");
+	view_open(&v, s.pid);
+	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python, (struct vz_range){ 0, 0 },
+			   false, &residue);
+	cr_expect_eq(residue.possible[VZ_RESIDUE_THREADS], 0);
+	cr_assert_eq(write(s.in, &go, 1), 1);
+	cr_assert_eq(read(s.out, &go, 1), 1);
+	residue = (struct vz_residue){ 0 };
+	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python, (struct vz_range){ 0, 0 },
+			   false, &residue);
+	if (vz_object_symbol(vz_objects_find(&v.objects, v.python.libc_start),
+			     "__libc_single_threaded", NULL))
+		cr_expect_not_null(strstr(residue.text, "libc takes its locks now"), "%s",
+				   residue.text);
+	view_close(&v);
+	subject_end(&s);
+	globfree(&found);
 }
 
 Test(residue_python, hooks_are_seen_while_they_are_in, .timeout = 100)
