@@ -340,6 +340,50 @@ Test(session, what_is_not_there, .timeout = 60)
 	clean(&run);
 }
 
+/*
+ * A program that keeps us from taking something out, without that anything of ours could notice:
+ * seen from outside, named, and told by the exit code.
+ */
+Test(session, what_is_left_is_seen_and_named, .timeout = 60)
+{
+	static const struct {
+		const char *program, *says;
+		enum vz_residue_kind kind;
+	} cases[] = {
+		{ "sys.monitoring.free_tool_id = lambda tool: None\n",
+		  "id 4 of sys.monitoring is still ours", VZ_RESIDUE_TOOL_IDS },
+		{ "def deafen():\n"
+		  "    while not sys.monitoring.get_tool(4): time.sleep(0.001)\n"
+		  "    while not sys.monitoring.get_events(4): time.sleep(0.001)\n"
+		  "    sys.monitoring.register_callback = lambda *arguments: None\n"
+		  "threading.Thread(target=deafen).start()\n",
+		  "code of ours in CPython's data", VZ_RESIDUE_HOOKS },
+	};
+	static struct run run;
+	static char text[16384], program[1024];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(program, sizeof(program), "import threading\n%s%s",
+			 strstr(cases[i].program, "time") ? "import time\n" : "", cases[i].program);
+		snprintf(program + strlen(program), sizeof(program) - strlen(program), "%s", busy);
+		start(&run, program);
+		record(&run);
+		if (run.exit == VZ_EXIT_OK && run.report.residue.no_tool_ids)
+			cr_skip_test("no CPython 3.12 or later here");
+		cr_expect_eq(run.exit, VZ_EXIT_UNEXPECTED, "%d %s", run.exit, run.err.what);
+		cr_expect_not(run.report.restored);
+		cr_expect_eq(vz_residue_verdict(&run.report.residue, cases[i].kind),
+			     VZ_VERDICT_LEFT);
+		cr_expect_not_null(strstr(run.err.what, "something of ours is left"), "%s",
+				   run.err.what);
+		cr_expect_not_null(strstr(run.err.why, cases[i].says), "%s", run.err.why);
+		vz_receipt_text(&run.report, text, sizeof(text));
+		cr_expect_not_null(strstr(text, " LEFT; "), "%s", text);
+		cr_expect(there(run.opts.output_given), "the trace is whole all the same");
+		clean(&run);
+	}
+}
+
 /* C code that keeps the GIL for good: we give up, and later nothing is left there. */
 Test(session, a_gil_that_is_never_free, .timeout = 60)
 {
