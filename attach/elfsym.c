@@ -228,6 +228,7 @@ void vz_object_free(struct vz_object *object)
 {
 	if (!object)
 		return;
+	vz_elf_forget(object);
 	free(object->path);
 	free(object->soname);
 	free(object->phdrs);

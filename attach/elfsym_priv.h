@@ -15,8 +15,10 @@ enum {
 	MAX_PHDRS = 128,
 	MAX_DYNAMIC = 4096,      /* entries */
 	MAX_SYMBOLS = 4 << 20,   /* libtorch has a tenth of that */
-	MAX_STRINGS = 512 << 20, /* bytes */
+	MAX_STRINGS = 128 << 20, /* bytes */
+	MAX_TABLES = 256 << 20,  /* bytes of all tables of all objects together */
 	MAX_CHAIN = 1 << 16,     /* symbols in one bucket */
+	MAX_MATCHES = 64,        /* versions of one name */
 	MAX_OBJECTS = 1 << 16,
 	CHAIN_STEP = 64,
 };
@@ -48,10 +50,19 @@ struct vz_object {
 	uint32_t *buckets;  /* of the GNU hash, or NULL */
 	uint32_t *chain;    /* chain[i] belongs to symbol gnu.symoffset + i */
 	size_t nsymbols;
+	size_t kept; /* bytes of the copies */
 };
 
 /* A new copy of LEN bytes of the target and a NUL; NULL if they are not there. */
 void *vz_elf_copy(const struct vz_target *target, uint64_t raddr, size_t len);
+
+/**
+ * The same for a table that is kept until the object is freed, if there is room for it below
+ * MAX_TABLES: a target can map thousands of images that state gigabytes.
+ */
+void *vz_elf_keep(struct vz_object *object, uint64_t raddr, size_t len);
+/** Give back the room for what OBJECT keeps. */
+void vz_elf_forget(struct vz_object *object);
 
 /** Check the header of the GNU hash table; forget the table if it is not sane. */
 void vz_elf_check_hash(struct vz_object *object);

@@ -8,6 +8,26 @@
 #include "attach/elfsym_priv.h"
 #include "attach/util.h"
 
+/* Of all objects: one thread of one tool looks at one target. */
+static size_t kept_bytes;
+
+void *vz_elf_keep(struct vz_object *object, uint64_t raddr, size_t len)
+{
+	void *copy = len <= MAX_TABLES - kept_bytes ? vz_elf_copy(object->target, raddr, len) : NULL;
+
+	if (copy) {
+		kept_bytes += len;
+		object->kept += len;
+	}
+	return copy;
+}
+
+void vz_elf_forget(struct vz_object *object)
+{
+	kept_bytes -= object->kept;
+	object->kept = 0;
+}
+
 void vz_elf_check_hash(struct vz_object *object)
 {
 	struct gnu_hash *gnu = &object->gnu;
@@ -62,7 +82,7 @@ static int read_gnu_hash(struct vz_object *object)
 
 	if (!vz_elf_inside(object, raddr, chain_raddr - raddr))
 		return -EINVAL;
-	object->buckets = vz_elf_copy(object->target, raddr, chain_raddr - raddr);
+	object->buckets = vz_elf_keep(object, raddr, chain_raddr - raddr);
 	if (!object->buckets)
 		return -EFAULT;
 	for (uint32_t i = 0; i < gnu->nbuckets; i++) {
@@ -77,7 +97,7 @@ static int read_gnu_hash(struct vz_object *object)
 	rc = read_chain_end(object, chain_raddr, last, &object->nsymbols);
 	if (rc < 0)
 		return rc;
-	object->chain = vz_elf_copy(object->target, chain_raddr,
+	object->chain = vz_elf_keep(object, chain_raddr,
 				    (object->nsymbols - gnu->symoffset) * sizeof(uint32_t));
 	return object->chain ? 0 : -EFAULT;
 }
@@ -110,13 +130,13 @@ static int read_tables(struct vz_object *object)
 	bytes = object->nsymbols * sizeof(Elf64_Sym);
 	if (object->nsymbols > MAX_SYMBOLS || !vz_elf_inside(object, object->symtab_raddr, bytes))
 		return -EINVAL;
-	object->symbols = vz_elf_copy(object->target, object->symtab_raddr, bytes);
-	object->strings = vz_elf_copy(object->target, object->strtab_raddr, object->strings_bytes);
+	object->symbols = vz_elf_keep(object, object->symtab_raddr, bytes);
+	object->strings = vz_elf_keep(object, object->strtab_raddr, object->strings_bytes);
 	if (!object->symbols || !object->strings)
 		return -EFAULT;
 	bytes = object->nsymbols * sizeof(uint16_t);
 	if (object->versym_raddr && vz_elf_inside(object, object->versym_raddr, bytes))
-		object->versions = vz_elf_copy(object->target, object->versym_raddr, bytes);
+		object->versions = vz_elf_keep(object, object->versym_raddr, bytes);
 	return 0;
 }
 
@@ -198,7 +218,8 @@ static size_t next_match(const struct vz_object *object, const char *name, uint3
 		i = object->buckets[hash % object->gnu.nbuckets];
 	else if (object->chain[after - object->gnu.symoffset] & 1)
 		return 0;
-	for (; i >= object->gnu.symoffset && i < object->nsymbols; i++) {
+	for (size_t end = i + MAX_CHAIN;
+	     i >= object->gnu.symoffset && i < object->nsymbols && i < end; i++) {
 		uint32_t link = object->chain[i - object->gnu.symoffset];
 
 		if ((link | 1) == (hash | 1) &&
@@ -214,14 +235,15 @@ uint64_t vz_object_symbol(const struct vz_object *object, const char *name, uint
 {
 	uint32_t hash = gnu_hash(name);
 	const Elf64_Sym *best = NULL;
+	unsigned matches = 0;
 
 	if (object->tables == TABLES_UNREAD && object->gnu_hash_raddr &&
 	    !bloom_allows(object, hash))
 		return 0;
 	if (!have_tables(object))
 		return 0;
-	for (size_t i = next_match(object, name, hash, 0); i;
-	     i = next_match(object, name, hash, i)) {
+	for (size_t i = next_match(object, name, hash, 0); i && matches < MAX_MATCHES;
+	     i = next_match(object, name, hash, i), matches++) {
 		const Elf64_Sym *symbol = &object->symbols[i];
 
 		if (symbol->st_shndx == SHN_UNDEF)

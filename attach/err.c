@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attach/util.h"
+
 int vz_err_set(struct vz_err *err, enum vz_exit exit, int rc, const char *what, ...)
 {
 	va_list ap;
@@ -15,6 +17,7 @@ int vz_err_set(struct vz_err *err, enum vz_exit exit, int rc, const char *what, 
 	va_start(ap, what);
 	vsnprintf(err->what, sizeof(err->what), what, ap);
 	va_end(ap);
+	vz_plain(err->what);
 	return -rc;
 }
 
@@ -27,6 +30,7 @@ void vz_err_why(struct vz_err *err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(err->why, sizeof(err->why), fmt, ap);
 	va_end(ap);
+	vz_plain(err->why);
 }
 
 void vz_err_try(struct vz_err *err, const char *fmt, ...)
@@ -38,6 +42,7 @@ void vz_err_try(struct vz_err *err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(err->hint, sizeof(err->hint), fmt, ap);
 	va_end(ap);
+	vz_plain(err->hint);
 }
 
 static size_t append(char *buf, size_t size, size_t used, const char *head, const char *text)

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,22 +70,57 @@ static void die_visibly(uint32_t *word)
 	syscall(SYS_set_robust_list, &robust.head, sizeof(robust.head));
 }
 
+/*
+ * The target can have put anything behind that number.  To open a terminal, a FIFO or a file
+ * of a file system of its own could have effects or never return: only its name is looked at.
+ */
+static int open_memfd(const char *path)
+{
+	static const char name[] = "/memfd:vizattach";
+	char link[sizeof(name)];
+	ssize_t n = readlink(path, link, sizeof(link) - 1);
+	int fd;
+
+	if (n < 0)
+		return -errno;
+	link[n] = '\0';
+	if (strcmp(link, name) != 0)
+		return -EBADF;
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Memory that stays as large as it is: a shorter file would kill us with SIGBUS, so it is
+ * sealed against shrinking before its size is looked at; and huge pages may be used up.
+ */
+static int check_memfd(int fd, uint64_t bytes)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+		return -EBADF;
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < bytes)
+		return -EBADF;
+	return 0;
+}
+
 static int map_arena(struct vz_link *link)
 {
 	char path[64];
-	struct stat st;
 	void *at;
+	int rc;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)link->target->pid, link->boot.arena_fd);
-	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int fd = open_memfd(path);
 	if (fd < 0)
-		return -errno;
-	/* The target could have put anything there: a shorter file would kill us with SIGBUS. */
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < link->arena.bytes)
-		return -EBADF;
-	/* Sealed against shrinking for the same reason. */
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
-		return -errno;
+		return fd;
+	rc = check_memfd(fd, link->arena.bytes);
+	if (rc < 0)
+		return rc;
 	vz_step("map arena");
 	at = mmap(NULL, link->arena.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED)

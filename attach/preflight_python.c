@@ -219,16 +219,19 @@ static void profiler_name(const struct vz_target *target, const struct vz_object
 		library_name(objects, foreign->function, buf, size);
 }
 
-/* 1: found one, 0: none, negative: the list changed while it was read. */
+/*
+ * 1: found one, 0: none, negative: the list changed while it was read.  LEFT: thread states that
+ * may be looked at, in all interpreters together, as lists can be made to go in circles.
+ */
 static int find_profiler_in(const struct vz_target *target, const struct vz_python *python,
-			    uint64_t interp, struct foreign *ret)
+			    uint64_t interp, int *left, struct foreign *ret)
 {
 	const struct vz_py_offsets *off = &python->ver->off;
 	uint64_t tstate, owner;
 
 	if (read_word(target, interp + off->is_threads_head, &tstate) < 0)
 		return -EFAULT;
-	for (int i = 0; tstate && i < MAX_THREADS; i++) {
+	while (tstate && --*left > 0) {
 		uint64_t next;
 
 		ret->tstate = tstate;
@@ -248,12 +251,13 @@ static int find_profiler(const struct vz_target *target, const struct vz_python 
 			 struct foreign *ret)
 {
 	const struct vz_py_offsets *off = &python->ver->off;
+	int left = MAX_THREADS;
 	uint64_t interp;
 
 	if (read_word(target, runtime_raddr(python) + off->rt_interpreters_head, &interp) < 0)
 		return -EFAULT;
 	for (int i = 0; interp && i < MAX_INTERPRETERS; i++) {
-		int rc = find_profiler_in(target, python, interp, ret);
+		int rc = find_profiler_in(target, python, interp, &left, ret);
 
 		if (rc != 0)
 			return rc;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "attach/json.h"
+#include "attach/util.h"
 
 /* Nearly every line here is one. */
 #define add vz_text_add
@@ -150,11 +151,23 @@ static void losses(const struct vz_report *r, struct vz_text *t)
 		add(t, "  skipped    %u interpreters with a GIL of their own\n",
 		    r->interps_skipped);
 	if (r->totals.damaged)
-		add(t, "  DAMAGED    %llu times the target overwrote the shared memory\n",
+		add(t,
+		    "  DAMAGED    %llu times a thread was given up: garbled shared memory, or a "
+		    "stack of a million frames\n",
 		    (unsigned long long)r->totals.damaged);
 	if (r->long_wait)
 		add(t,
 		    "  note       the borrowed thread's own time limit may have started afresh\n");
+}
+
+/* Names that the target chose must not move the cursor. */
+static void plain_lines(char *text)
+{
+	for (char *end; (end = strchr(text, '\n')); text = end + 1) {
+		*end = '\0';
+		vz_plain(text);
+		*end = '\n';
+	}
 }
 
 size_t vz_receipt_text(const struct vz_report *r, char *buf, size_t size)
@@ -174,6 +187,7 @@ size_t vz_receipt_text(const struct vz_report *r, char *buf, size_t size)
 	pause_line(r, &t);
 	losses(r, &t);
 	restored_line(r, &t);
+	plain_lines(buf);
 	return t.used;
 }
 

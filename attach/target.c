@@ -112,6 +112,7 @@ int vz_target_open(pid_t pid, struct vz_target *ret, struct vz_err *err)
 		return rc;
 	}
 	snprintf(ret->comm, sizeof(ret->comm), "%s", status.comm);
+	vz_plain(ret->comm);
 	ret->start_time = start_time(pid);
 	read_exe(ret);
 	return 0;

@@ -23,12 +23,13 @@ struct vz_map {
 	uint32_t dev_major, dev_minor;
 	bool readable, writable, executable, shared;
 	bool deleted; /* " (deleted)" was cut from the path */
-	char *path;   /* as in the target's mount namespace; "" if anonymous; "[heap]" etc. */
+	const char *path; /* as in the target's mount namespace; "" if anonymous; "[heap]" etc. */
 };
 
 struct vz_maps {
 	struct vz_map *items; /* by address */
 	size_t count;
+	char *text; /* that the paths are part of: at most 128 MiB */
 };
 
 /** Read /proc/PID/maps.  Free with vz_maps_fini().  -ESRCH: the process is gone. */
@@ -97,7 +98,7 @@ struct vz_target {
 	int pidfd;
 	int mem_fd; /* /proc/PID/mem, O_RDWR; -1 until vz_target_open_mem() */
 	uint64_t start_time; /* clock ticks since boot: tells a reused pid apart */
-	char comm[32];
+	char comm[32];  /* fit for a terminal */
 	char exe[4096]; /* target of /proc/PID/exe without " (deleted)"; "" if unreadable */
 	bool exe_deleted;
 };

@@ -12,9 +12,10 @@
 #include "attach/util.h"
 
 enum {
-	MAPS_MAX_BYTES = 256 << 20, /* vm.max_map_count can be raised to millions */
-	MAPS_MAX_COUNT = 4 << 20,
-	TASKS_MAX_COUNT = 4 << 20,
+	MAPS_MAX_BYTES = 128 << 20, /* vm.max_map_count is a million on some systems */
+	MAPS_MAX_COUNT = 2 << 20,
+	TASKS_MAX_COUNT = 1 << 20,
+	TASKS_MAX_GONE = 1 << 16, /* a target can make threads as fast as we look at them */
 	SMALL_MAX_BYTES = 1 << 20,
 };
 
@@ -44,21 +45,22 @@ static bool parse_hex(const char **text, uint64_t *ret)
 	return true;
 }
 
+/* Goes behind the digits in any case, or who calls this in a loop would not end. */
 static bool parse_dec(const char **text, uint64_t *ret)
 {
 	const char *p = *text;
 	uint64_t value = 0;
+	bool fits = true;
 
 	for (; isdigit((unsigned char)*p); p++) {
-		if (value > UINT64_MAX / 10 - 1)
-			return false;
-		value = value * 10 + ((unsigned)*p - '0');
+		fits = fits && value <= UINT64_MAX / 10 - 1;
+		value = fits ? value * 10 + ((unsigned)*p - '0') : UINT64_MAX;
 	}
 	if (p == *text)
 		return false;
 	*ret = value;
 	*text = p;
-	return true;
+	return fits;
 }
 
 static bool expect(const char **text, char c)
@@ -102,24 +104,27 @@ static bool parse_map_numbers(const char **text, struct vz_map *map)
 	return map->start < map->end;
 }
 
-/* LINE ends with a NUL.  1: filled, 0: not a mapping, -ENOMEM. */
-static int parse_map_line(const char *line, struct vz_map *map)
+/* LINE ends with a NUL, and becomes the path.  False: not a mapping. */
+static bool parse_map_line(char *line, struct vz_map *map)
 {
 	static const char mark[] = " (deleted)";
+	const char *at = line;
+	char *path;
 	size_t len;
 
 	memset(map, 0, sizeof(*map));
-	if (!parse_map_numbers(&line, map))
-		return 0;
-	while (*line == ' ')
-		line++;
-	len = strlen(line);
-	if (len >= sizeof(mark) - 1 && !strcmp(line + len - (sizeof(mark) - 1), mark)) {
+	if (!parse_map_numbers(&at, map))
+		return false;
+	while (*at == ' ')
+		at++;
+	path = line + (at - line);
+	len = strlen(path);
+	if (len >= sizeof(mark) - 1 && !strcmp(path + len - (sizeof(mark) - 1), mark)) {
 		map->deleted = true;
-		len -= sizeof(mark) - 1;
+		path[len - (sizeof(mark) - 1)] = '\0';
 	}
-	map->path = strndup(line, len);
-	return map->path ? 1 : -ENOMEM;
+	map->path = path;
+	return true;
 }
 
 static int maps_append(struct vz_maps *maps, const struct vz_map *map)
@@ -137,46 +142,48 @@ static int maps_append(struct vz_maps *maps, const struct vz_map *map)
 	return 0;
 }
 
-static int maps_add_line(struct vz_maps *maps, const char *line)
+static int maps_add_line(struct vz_maps *maps, char *line)
 {
 	struct vz_map map;
-	int rc = parse_map_line(line, &map);
 
-	if (rc <= 0)
-		return rc;
-	/* The kernel lists by address; what overlaps is garbage or a torn read. */
-	if (maps->count && map.start < maps->items[maps->count - 1].end) {
-		free(map.path);
+	if (!parse_map_line(line, &map))
 		return 0;
+	/* The kernel lists by address; what overlaps is garbage or a torn read. */
+	if (maps->count && map.start < maps->items[maps->count - 1].end)
+		return 0;
+	return maps_append(maps, &map);
+}
+
+/* Takes TEXT over, which ends with a NUL behind LEN bytes. */
+static int parse_maps(char *text, size_t len, struct vz_maps *ret)
+{
+	char *line = text;
+	int rc = 0;
+
+	*ret = (struct vz_maps){ .text = text };
+	while (line < text + len && rc == 0 && ret->count < MAPS_MAX_COUNT) {
+		char *end = memchr(line, '\n', (size_t)(text + len - line));
+
+		if (end)
+			*end = '\0';
+		rc = maps_add_line(ret, line);
+		line = end ? end + 1 : text + len;
 	}
-	rc = maps_append(maps, &map);
 	if (rc < 0)
-		free(map.path);
+		vz_maps_fini(ret);
 	return rc;
 }
 
 int vz_maps_parse(const char *text, size_t len, struct vz_maps *ret)
 {
-	char *copy = malloc(len + 1), *line = copy;
-	int rc = 0;
+	char *copy = malloc(len + 1);
 
 	memset(ret, 0, sizeof(*ret));
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, text, len);
 	copy[len] = '\0';
-	while (line < copy + len && rc == 0 && ret->count < MAPS_MAX_COUNT) {
-		char *end = memchr(line, '\n', (size_t)(copy + len - line));
-
-		if (end)
-			*end = '\0';
-		rc = maps_add_line(ret, line);
-		line = end ? end + 1 : copy + len;
-	}
-	free(copy);
-	if (rc < 0)
-		vz_maps_fini(ret);
-	return rc;
+	return parse_maps(copy, len, ret);
 }
 
 static int maps_error(pid_t pid, int rc, struct vz_err *err)
@@ -199,22 +206,21 @@ static int maps_error(pid_t pid, int rc, struct vz_err *err)
 
 int vz_maps_read(pid_t pid, struct vz_maps *ret, struct vz_err *err)
 {
-	_cleanup_free_ char *text = NULL;
+	char *text = NULL;
 	size_t len;
 	int rc;
 
 	memset(ret, 0, sizeof(*ret));
 	rc = vz_slurp_proc(pid, 0, "maps", MAPS_MAX_BYTES, &text, &len);
 	if (rc == 0)
-		rc = vz_maps_parse(text, len, ret);
+		rc = parse_maps(text, len, ret);
 	return rc < 0 ? maps_error(pid, rc, err) : 0;
 }
 
 void vz_maps_fini(struct vz_maps *maps)
 {
-	for (size_t i = 0; i < maps->count; i++)
-		free(maps->items[i].path);
 	free(maps->items);
+	free(maps->text);
 	memset(maps, 0, sizeof(*maps));
 }
 
@@ -492,8 +498,9 @@ static int task_by_tid(const void *a, const void *b)
 static int tasks_walk(pid_t pid, DIR *dir, struct vz_tasks *ret)
 {
 	const struct dirent *entry;
+	unsigned missed = 0;
 
-	while ((entry = readdir(dir)) && ret->count < TASKS_MAX_COUNT) {
+	while ((entry = readdir(dir)) && ret->count < TASKS_MAX_COUNT && missed < TASKS_MAX_GONE) {
 		const char *name = entry->d_name;
 		struct vz_task task;
 		uint64_t tid;
@@ -501,8 +508,10 @@ static int tasks_walk(pid_t pid, DIR *dir, struct vz_tasks *ret)
 
 		if (!parse_dec(&name, &tid) || *name || tid == 0 || tid > INT32_MAX)
 			continue;
-		if (vz_task_read(pid, (pid_t)tid, &task) < 0)
+		if (vz_task_read(pid, (pid_t)tid, &task) < 0) {
+			missed++;
 			continue;
+		}
 		rc = tasks_append(ret, &task);
 		if (rc < 0)
 			return rc;

@@ -68,6 +68,37 @@ int vz_slurp_proc(pid_t pid, pid_t tid, const char *name, size_t max, char **ret
 	return vz_slurp(path, max, ret, len);
 }
 
+/* Bytes of the printable UTF-8 sequence that begins here, 0 if there is none. */
+static size_t printable(const unsigned char *c)
+{
+	size_t len = c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : c[0] >= 0xc2 ? 2 : 1;
+
+	if (c[0] < 0x80)
+		return c[0] >= ' ' && c[0] != 0x7f;
+	if (len == 1 || c[0] > 0xf4)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	/* overlong, surrogates, too large; U+0080 to U+009F are control characters */
+	if ((c[0] == 0xc2 && c[1] < 0xa0) || (c[0] == 0xe0 && c[1] < 0xa0) ||
+	    (c[0] == 0xed && c[1] > 0x9f) || (c[0] == 0xf0 && c[1] < 0x90) ||
+	    (c[0] == 0xf4 && c[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+void vz_plain(char *text)
+{
+	while (*text) {
+		size_t len = printable((const unsigned char *)text);
+
+		if (len == 0)
+			*text = '?';
+		text += len ? len : 1;
+	}
+}
+
 int vz_starts_with(const char *text, const char *prefix)
 {
 	return !strncmp(text, prefix, strlen(prefix));

@@ -52,6 +52,11 @@ int vz_slurp(const char *path, size_t max, char **ret, size_t *len);
 /** The same below /proc/PID, or below /proc/PID/task/TID if TID is not 0. */
 int vz_slurp_proc(pid_t pid, pid_t tid, const char *name, size_t max, char **ret, size_t *len);
 
+/**
+ * Make TEXT, which comes from a target, fit for a terminal and a message of one line: what is
+ * neither printable nor UTF-8 becomes '?'.
+ */
+void vz_plain(char *text);
 /** Does TEXT begin with PREFIX? */
 int vz_starts_with(const char *text, const char *prefix);
 /**

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "attach/elfsym.h"
+#include "attach/elfsym_priv.h"
 
 struct self {
 	struct vz_target target;
@@ -324,6 +324,33 @@ Test(elfsym, survives_any_single_damaged_byte)
 			vz_object_free(object);
 		}
 	}
+}
+
+/* However many images state however much: what is kept of all of them together is bounded. */
+Test(elfsym, keeps_a_bounded_amount)
+{
+	enum { BYTES = 100 << 20, OBJECTS = 4 };
+	struct vz_target target = { .pid = getpid(), .pidfd = -1, .mem_fd = -1 };
+	struct vz_object objects[OBJECTS] = { 0 };
+	void *copies[OBJECTS], *zeros = mmap(NULL, BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int kept = 0;
+
+	cr_assert_neq(zeros, MAP_FAILED);
+	for (int i = 0; i < OBJECTS; i++) {
+		objects[i].target = &target;
+		copies[i] = vz_elf_keep(&objects[i], (uintptr_t)zeros, BYTES);
+		kept += copies[i] != NULL;
+	}
+	cr_assert_eq(kept, MAX_TABLES / BYTES);
+	for (int i = 0; i < OBJECTS; i++) {
+		free(copies[i]);
+		vz_elf_forget(&objects[i]);
+	}
+	copies[0] = vz_elf_keep(&objects[0], (uintptr_t)zeros, BYTES);
+	cr_assert_not_null(copies[0]);
+	free(copies[0]);
+	vz_elf_forget(&objects[0]);
+	munmap(zeros, BYTES);
 }
 
 Test(elfsym, frees_nothing)

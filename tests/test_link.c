@@ -121,6 +121,16 @@ Test(link, refuses_what_could_hurt)
 	cr_assert_eq(vz_link_open(&l.link, SECOND, &l.err), -EBADF, "short");
 	cr_assert_eq(l.err.exit, VZ_EXIT_UNEXPECTED);
 	close(fd);
+	fd = make_arena(&l, MFD_ALLOW_SEALING, l.link.arena.bytes);
+	close(fd);
+	l.boot.arena_fd = memfd_create("another", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	cr_assert_eq(ftruncate(l.boot.arena_fd, (off_t)l.link.arena.bytes), 0);
+	cr_assert_eq(vz_link_open(&l.link, SECOND, &l.err), -EBADF, "another name");
+	close(l.boot.arena_fd);
+	/* huge pages run out while they are used */
+	l.boot.arena_fd = memfd_create("vizattach", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+	if (l.boot.arena_fd >= 0 && ftruncate(l.boot.arena_fd, 1 << 22) == 0)
+		cr_assert_eq(vz_link_open(&l.link, SECOND, &l.err), -EBADF, "huge pages");
 	fd = make_arena(&l, 0, l.link.arena.bytes); /* F_SEAL_SEAL is set */
 	cr_assert_lt(vz_link_open(&l.link, SECOND, &l.err), 0, "cannot be sealed");
 	close(fd);
@@ -220,4 +230,39 @@ Test(link, our_death_is_seen)
 	while (!(__atomic_load_n(lock, __ATOMIC_ACQUIRE) & FUTEX_OWNER_DIED))
 		usleep(200);
 	cr_assert_eq(dying.link.control->command, VZ_COMMAND_GO);
+}
+
+static void *grow_and_shrink(void *context)
+{
+	const struct line *l = context;
+
+	while (ftruncate(l->boot.arena_fd, (off_t)l->link.arena.bytes) == 0 &&
+	       ftruncate(l->boot.arena_fd, 0) == 0)
+		;
+	return NULL;
+}
+
+/* What the target does between our looks does not matter: what is mapped stays as large. */
+Test(link, a_file_that_changes_its_size)
+{
+	static struct line l;
+	pthread_t thread;
+
+	for (int round = 0; round < 200; round++) {
+		int fd, rc;
+
+		prepare(&l);
+		fd = make_arena(&l, MFD_ALLOW_SEALING, l.link.arena.bytes);
+		cr_assert_eq(pthread_create(&thread, NULL, grow_and_shrink, &l), 0);
+		rc = vz_link_open(&l.link, SECOND, &l.err);
+		if (rc == 0) {
+			l.link.arena.at[l.link.arena.bytes - 1] = 1;
+			vz_link_close(&l.link);
+		} else {
+			cr_assert_eq(rc, -EBADF);
+		}
+		close(fd);
+		pthread_join(thread, NULL);
+		vz_target_close(&l.target);
+	}
 }

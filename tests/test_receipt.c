@@ -126,6 +126,17 @@ Test(receipt, how_the_thread_was_borrowed)
 	SAYS(&r, "thread 4712 for 123 us; safe at try 3, one thread at a time\n");
 }
 
+Test(receipt, names_are_made_plain)
+{
+	struct vz_report r = good();
+
+	strcpy(r.comm, "a\033[31mb\x9b");
+	strcpy(r.residue.text, "file descriptor 3 (/memfd:vizattach\033]0;x\007) is still open");
+	r.restored = false;
+	SAYS(&r, "(a?[31mb?, python");
+	SAYS(&r, "vizattach?]0;x?)");
+}
+
 Test(receipt, how_it_ended)
 {
 	static const struct {

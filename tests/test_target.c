@@ -181,6 +181,8 @@ Test(target, strange_status_is_survived)
 		{ "long name",
 		  "Name:\taaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\nState:\tR",
 		  0 },
+		{ "a number of many digits",
+		  "NSpid:\t1 277777777777777777777777777777777777777777777 3\nState:\tR\n", 0 },
 		{ "name that looks like a field", "Name:\tState:\\nT\nState:\tR\n", 0 },
 	};
 

@@ -1,33 +1,53 @@
 /* SPDX-License-Identifier: MIT */
-/* gen_corpus DIR - small traces for fuzz_reader to begin with. */
+/* gen_corpus DIR - what each fuzzer begins with, in DIR/FUZZER: small, and valid, so that it gets far. */
+#include <elf.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "attach/pyver.h"
+#include "attach/util.h"
 #include "tests/kit_trace.h"
+
+static const char *folder;
+
+static void must(int good, const char *what)
+{
+	if (good)
+		return;
+	perror(what);
+	exit(1);
+}
+
+/* The first bytes are those of the fuzzer's own header. */
+static void write_seed(const char *fuzzer, int i, const void *head, size_t head_len, const void *p,
+		       size_t n)
+{
+	char path[4096];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, fuzzer);
+	must(mkdir(path, 0755) == 0 || errno == EEXIST, path);
+	snprintf(path, sizeof(path), "%s/%s/seed-%02d", folder, fuzzer, i);
+	f = fopen(path, "wb");
+	must(f != NULL, path);
+	must(fwrite(head, 1, head_len, f) == head_len && fwrite(p, 1, n, f) == n, path);
+	must(fclose(f) == 0, path);
+}
+
+/* ---- traces ---- */
 
 enum {
 	FILES = 12,
 	MODES = 2, /* as it is, checksums mended: see fuzz_reader.c */
 };
 
-static int write_seed(const char *dir, int i, int mode, const uint8_t *p, size_t n)
-{
-	char path[4096];
-	FILE *f;
-	int bad;
-
-	snprintf(path, sizeof(path), "%s/seed-%02d-%d", dir, i, mode);
-	f = fopen(path, "wb");
-	if (!f) {
-		perror(path);
-		return 1;
-	}
-	bad = fputc(mode, f) == EOF || fwrite(p, 1, n, f) != n;
-	return fclose(f) != 0 || bad;
-}
-
 /* Few events in each block: those stay uncompressed, where a fuzzer gets further. */
-static struct kit *small(int i)
+static struct kit *small_trace(int i)
 {
 	struct kit *kit = kit_new(1 + (uint32_t)i, (uint64_t)i + 1);
 
@@ -42,22 +62,242 @@ static struct kit *small(int i)
 	return kit;
 }
 
+static void traces(void)
+{
+	for (int i = 0; i < FILES; i++) {
+		struct kit *kit = small_trace(i);
+		size_t n;
+		uint8_t *p = kit_bytes(kit, &n);
+
+		for (int mode = 0; mode < MODES; mode++) {
+			uint8_t head = (uint8_t)mode;
+
+			write_seed("fuzz_reader", i * MODES + mode, &head, 1, p, n);
+		}
+		free(p);
+		kit_free(kit);
+	}
+}
+
+/* ---- arenas ---- */
+
+/* See fuzz_drain.c. */
+struct step {
+	uint8_t op, where;
+	uint16_t at;
+	uint32_t value;
+};
+
+static void arenas(void)
+{
+	enum { POLL, CONTROL, SLOT, CHUNK, WORD, DEF, OPEN, EVENT, FOLLOW };
+	static const struct step calls[] = {
+		{ OPEN, 1, 1, 0 },	    { EVENT, 1, 1 | 1 << 4, 1 }, { EVENT, 1, 1 | 2 << 4, 2 },
+		{ EVENT, 1, 4 | 2 << 4, 3 }, { POLL, 0, 0, 0 },		  { EVENT, 1, 4 | 1 << 4, 4 },
+		{ SLOT, 1, 0, 2 },	    { POLL, 0, 0, 0 },
+	};
+	static const struct step stacks[] = {
+		{ OPEN, 2, 2, 0 },
+		{ EVENT, 2, 11 | 2 << 4, 1 }, /* a snapshot of as many frames as its next word says */
+		{ WORD, 2, 1, 2 },
+		{ EVENT, 2, 10 | 3 << 4, 0 },
+		{ EVENT, 2, 10 | 4 << 4, 0 },
+		{ EVENT, 2, 12, 5 },
+		{ EVENT, 2, 13, 7 },
+		{ EVENT, 2, 13, 9 },
+		{ POLL, 0, 0, 0 },
+	};
+	static const struct step circle[] = {
+		{ OPEN, 1, 1, 8 }, { EVENT, 1, 1 | 1 << 4, 1 }, { POLL, 0, 0, 0 }, { FOLLOW, 1, 1, 0 },
+		{ POLL, 0, 0, 0 }, { CONTROL, 0, 8, 77 },	 { POLL, 0, 0, 0 },
+	};
+
+	for (uint8_t mode = 0; mode < 2; mode++) { /* still, and while it is read */
+		write_seed("fuzz_drain", mode * 3, &mode, 1, calls, sizeof(calls));
+		write_seed("fuzz_drain", mode * 3 + 1, &mode, 1, stacks, sizeof(stacks));
+		write_seed("fuzz_drain", mode * 3 + 2, &mode, 1, circle, sizeof(circle));
+	}
+}
+
+/* ---- images ---- */
+
+static const char *const py_names[] = {
+#define NAME(symbol) #symbol,
+	VZ_PY_SYMBOLS(NAME)
+#undef NAME
+	"Py_GetVersion", "Py_Version", "Py_NewRef",
+};
+
+static const char *const libc_names[] = {
+#define NAME(symbol) #symbol,
+	VZ_LIBC_SYMBOLS(NAME)
+#undef NAME
+	"gnu_get_libc_version",
+};
+
+enum {
+	NAMES_AT = 0x1000, /* strings */
+	DATA_AT = 0x1c00,
+	IMAGE_BYTES = 0x2400,
+	VERSION_AT = IMAGE_BYTES - 8,
+	PROGRAM = 0x10000, /* see fuzz_elf.c */
+	MAX_NAMES = 100,
+};
+
+struct image {
+	Elf64_Ehdr header;
+	Elf64_Phdr phdrs[4];
+	Elf64_Dyn dynamic[7];
+	uint32_t gnu[4];
+	uint64_t bloom;
+	uint32_t bucket, chain[MAX_NAMES];
+	uint32_t hash[2];
+	uint32_t pad;
+	Elf64_Sym symbols[MAX_NAMES + 1];
+};
+_Static_assert(sizeof(struct image) < NAMES_AT, "the tables run into the strings");
+
+static uint32_t gnu_hash(const char *name)
+{
+	uint32_t hash = 5381;
+
+	for (; *name; name++)
+		hash = hash * 33 + (unsigned char)*name;
+	return hash;
+}
+
+static void add_headers(struct image *im, bool program, size_t nsymbols, size_t soname, bool gnu)
+{
+	memcpy(im->header.e_ident, ELFMAG, SELFMAG);
+	im->header.e_ident[EI_CLASS] = ELFCLASS64;
+	im->header.e_ident[EI_DATA] = ELFDATA2LSB;
+	im->header.e_type = ET_DYN;
+	im->header.e_machine = EM_X86_64;
+	im->header.e_phoff = offsetof(struct image, phdrs);
+	im->header.e_phentsize = sizeof(Elf64_Phdr);
+	im->header.e_phnum = 3 + program;
+	im->phdrs[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_memsz = IMAGE_BYTES };
+	im->phdrs[1] = (Elf64_Phdr){ .p_type = PT_DYNAMIC,
+				     .p_vaddr = offsetof(struct image, dynamic),
+				     .p_memsz = sizeof(im->dynamic) };
+	im->phdrs[2] = (Elf64_Phdr){ .p_type = PT_GNU_EH_FRAME, .p_vaddr = DATA_AT, .p_memsz = 64 };
+	im->phdrs[3] = (Elf64_Phdr){ .p_type = PT_INTERP };
+	im->dynamic[0] = (Elf64_Dyn){ DT_SYMTAB, { offsetof(struct image, symbols) } };
+	im->dynamic[1] = (Elf64_Dyn){ DT_STRTAB, { NAMES_AT } };
+	im->dynamic[2] = (Elf64_Dyn){ DT_STRSZ, { DATA_AT - NAMES_AT } };
+	im->dynamic[3] = (Elf64_Dyn){ DT_SONAME, { soname } };
+	im->dynamic[4] = gnu ? (Elf64_Dyn){ DT_GNU_HASH, { offsetof(struct image, gnu) } }
+			     : (Elf64_Dyn){ DT_HASH, { offsetof(struct image, hash) } };
+	im->gnu[0] = im->gnu[1] = im->gnu[2] = 1; /* one bucket, first symbol, one bloom word */
+	im->bloom = UINT64_MAX;
+	im->bucket = 1;
+	im->chain[nsymbols - 1] |= 1;
+	im->hash[1] = (uint32_t)nsymbols + 1;
+}
+
+/* An image that exports NAMES; its data is pointers to itself.  free() it. */
+static uint8_t *make_image(const char *const *names, size_t n, const char *soname, bool gnu)
+{
+	uint8_t *bytes = calloc(1, IMAGE_BYTES);
+	struct image *im = (struct image *)bytes;
+	const uint64_t data = PROGRAM + DATA_AT, version = 0x030b04f0;
+	size_t used = 1;
+
+	must(bytes != NULL && n <= MAX_NAMES, "image");
+	for (size_t i = 0; i < n; i++) {
+		im->symbols[i + 1] = (Elf64_Sym){
+			.st_name = (Elf64_Word)used,
+			.st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC),
+			.st_shndx = 1,
+			.st_value = !strcmp(names[i], "Py_Version") ? VERSION_AT : DATA_AT,
+			.st_size = 16,
+		};
+		im->chain[i] = gnu_hash(names[i]) & ~1u;
+		strcpy((char *)bytes + NAMES_AT + used, names[i]);
+		used += strlen(names[i]) + 1;
+		must(NAMES_AT + used + 64 < DATA_AT, "strings");
+	}
+	strcpy((char *)bytes + NAMES_AT + used, soname);
+	add_headers(im, names == py_names, n, used, gnu);
+	for (size_t at = DATA_AT; at < VERSION_AT; at += 8)
+		memcpy(bytes + at, &data, 8);
+	memcpy(bytes + VERSION_AT, &version, 8);
+	return bytes;
+}
+
+static void images(void)
+{
+	const uint8_t *vdso = (const uint8_t *)(uintptr_t)getauxval(AT_SYSINFO_EHDR);
+
+	for (int gnu = 0; gnu < 2; gnu++) {
+		uint8_t head[2] = { IMAGE_BYTES & 255, IMAGE_BYTES >> 8 }, *both;
+		uint8_t *python = make_image(py_names, sizeof(py_names) / sizeof(*py_names),
+					     "libpython3.11.so.1.0", gnu);
+		uint8_t *libc = make_image(libc_names, sizeof(libc_names) / sizeof(*libc_names),
+					   "libc.so.6", gnu);
+
+		both = malloc(2 * (size_t)IMAGE_BYTES);
+		must(both != NULL, "image");
+		memcpy(both, python, IMAGE_BYTES);
+		memcpy(both + IMAGE_BYTES, libc, IMAGE_BYTES);
+		write_seed("fuzz_elf", gnu, head, sizeof(head), both, 2 * (size_t)IMAGE_BYTES);
+		free(both);
+		free(python);
+		free(libc);
+	}
+	if (vdso)
+		write_seed("fuzz_elf", 2, "\xff\xff", 2, vdso, 8192);
+}
+
+/* ---- structures of CPython: everything points to the begin of the memory ---- */
+
+static void structures(void)
+{
+	enum { MEMORY = 0x100, WORDS = 512 };
+	uint64_t words[WORDS];
+
+	for (unsigned row = 0; vz_pyver_row(row); row++) {
+		for (unsigned kind = 0; kind < 3; kind++) {
+			uint8_t head[3] = { (uint8_t)row, 0, 0 };
+
+			for (unsigned i = 0; i < WORDS; i++)
+				words[i] = kind == 0   ? MEMORY
+					   : kind == 1 ? MEMORY + 8 * (i % 64)
+						       : (i % 3 ? MEMORY : 0);
+			write_seed("fuzz_python", (int)(row * 3 + kind), head, 3, words, sizeof(words));
+		}
+	}
+}
+
+/* ---- files of /proc, of this very process ---- */
+
+static void texts(void)
+{
+	static const char *const names[] = { "maps", "status", "syscall", "stat" };
+
+	for (int i = 0; i < 4; i++) {
+		_cleanup_free_ char *text = NULL;
+		uint8_t head = (uint8_t)i;
+		size_t len;
+
+		if (vz_slurp_proc(getpid(), 0, names[i], 1 << 20, &text, &len) == 0)
+			write_seed("fuzz_maps", i, &head, 1, text, len < 4096 ? len : 4096);
+	}
+	write_seed("fuzz_maps", 4, "\2", 1, "7 0x0 0x7f 0x1 0xffffffff 0x2 0x3 0x7ffd 0x7f1", 46);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
 		fprintf(stderr, "usage: gen_corpus DIR\n");
 		return 2;
 	}
-	for (int i = 0; i < FILES; i++) {
-		struct kit *kit = small(i);
-		size_t n;
-		uint8_t *p = kit_bytes(kit, &n);
-
-		for (int mode = 0; mode < MODES; mode++)
-			if (write_seed(argv[1], i, mode, p, n))
-				return 1;
-		free(p);
-		kit_free(kit);
-	}
+	folder = argv[1];
+	must(mkdir(folder, 0755) == 0 || errno == EEXIST, folder);
+	traces();
+	arenas();
+	images();
+	structures();
+	texts();
 	return 0;
 }
