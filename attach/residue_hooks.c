@@ -67,6 +67,11 @@ static int read_word(const struct scan *s, uint64_t raddr, uint64_t *ret)
 	return read_at(s, raddr, ret, sizeof(*ret));
 }
 
+static bool too_late(const struct scan *s)
+{
+	return vz_now_ns() >= s->search->deadline_ns;
+}
+
 /* ---- one word ---- */
 
 static bool is_ours(const struct scan *s, uint64_t word, bool function)
@@ -122,6 +127,8 @@ static int look_through(struct scan *s, uint64_t raddr, uint64_t bytes, uint64_t
 	for (uint64_t at = 0; at < bytes; at += CHUNK_BYTES) {
 		size_t len = bytes - at < CHUNK_BYTES ? (size_t)(bytes - at) : CHUNK_BYTES;
 
+		if (too_late(s))
+			return -EAGAIN;
 		if (read_at(s, raddr + at, s->chunk, len) < 0)
 			return at >= least ? 0 : -EAGAIN;
 		look(s, s->chunk, len, raddr + at, where);
@@ -246,7 +253,8 @@ static int walk_threads(struct scan *s, uint64_t interp, bool inside, struct wal
 	    read_word(s, interp + ver->off.is_threads_head, &tstate) < 0)
 		return -EAGAIN;
 	while (tstate) {
-		if (ret->count == MAX_THREADS || read_at(s, tstate, bytes, ver->ts_bytes) < 0)
+		if (ret->count == MAX_THREADS || too_late(s) ||
+		    read_at(s, tstate, bytes, ver->ts_bytes) < 0)
 			return -EAGAIN;
 		memcpy(&owner, bytes + ver->off.ts_interp, 8);
 		memcpy(&id, bytes + ver->off.ts_id, 8);

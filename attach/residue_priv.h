@@ -23,6 +23,7 @@ struct vz_hook_search {
 	const struct vz_python *python;
 	struct vz_range image; /* where our code was */
 	bool mapped;           /* it still is */
+	uint64_t deadline_ns;  /* a target can make lists and images of any size: then give up */
 };
 
 /**

@@ -12,7 +12,7 @@
 
 enum {
 	TRIES = 20,
-	MAX_INTERPRETERS = 64,
+	MAX_INTERPRETERS = 256,
 	TOOLS = 8,
 	MONITORED_EVENTS = 15,
 	/* how far from where the table says the names of tools are looked for */
@@ -24,6 +24,8 @@ enum {
 };
 
 static const char our_name[] = "vizattach";
+
+#define PATIENCE_NS (UINT64_C(5) * 1000000000u)
 
 struct view {
 	const struct vz_target *target;
@@ -321,7 +323,8 @@ void vz_pystate_compare(const struct vz_pystate *before, const struct vz_target 
 			struct vz_range image, bool mapped, struct vz_residue *ret)
 {
 	struct view v = { target, python };
-	struct vz_hook_search search = { target, objects, python, image, mapped };
+	struct vz_hook_search search = { target, objects, python,
+					 image,  mapped,  vz_now_ns() + PATIENCE_NS };
 
 	if (before && before->single_threaded && !single_threaded(&v, objects)) {
 		ret->possible[VZ_RESIDUE_THREADS]++;
@@ -329,7 +332,8 @@ void vz_pystate_compare(const struct vz_pystate *before, const struct vz_target 
 				    "second thread");
 	}
 	ret->no_tool_ids = python->ver->is_tool_names == VZ_NO_OFFSET;
-	for (int i = 0; i < TRIES && vz_target_alive(target); i++) {
+	for (int i = 0; i < TRIES && vz_now_ns() < search.deadline_ns && vz_target_alive(target);
+	     i++) {
 		if (compare_once(&v, before, &search, ret) == 0)
 			return;
 		pause_a_little();

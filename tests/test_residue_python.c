@@ -170,6 +170,10 @@ Test(residue_python, lists_that_do_not_hold_still_are_unknown, .timeout = 60)
 	residue = fake_compare(f);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_UNKNOWN);
 	put(f->threads[1], off->ts_next, 0);
+	put(f->threads[1], off->ts_next, raddr(f->threads[0])); /* a ring of threads */
+	residue = fake_compare(f);
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_UNKNOWN);
+	put(f->threads[1], off->ts_next, 0);
 	put(f->interp, off->is_next, raddr(f->interp)); /* a ring of interpreters */
 	residue = fake_compare(f);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_UNKNOWN);
