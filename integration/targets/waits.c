@@ -33,6 +33,7 @@ enum { LIMIT_MS = 60, FEED_US = 40 * 1000, MAX_WAITS = 64, JIFFY_US = 12 * 1000 
 
 static struct slot *slots;
 static struct wait waits[MAX_WAITS];
+static int nwaits;
 static volatile bool ending;
 static __thread struct wait *mine;
 
@@ -717,9 +718,8 @@ static const struct kind kinds[] = {
 	{ "futex-forever", wait_futex_forever, make_word, feed_futex, 0, 0 },
 	{ "flock", wait_lock, make_flocked, feed_lock, 0, 0 },
 	{ "setlkw", wait_lock, make_locked, feed_lock, 0, 0 },
+	{ NULL, NULL, NULL, NULL, 0, 0 },
 };
-
-enum { NKINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 /* ---- running them ------------------------------------------------------- */
 
@@ -781,7 +781,7 @@ void vz_wait(int index)
 
 void vz_feed(void)
 {
-	for (int i = 0; i < vz_count(); i++) {
+	for (int i = 0; i < nwaits; i++) {
 		struct wait *w = &waits[i];
 		bool first;
 
@@ -795,33 +795,68 @@ void vz_feed(void)
 	usleep(FEED_US);
 }
 
-int vz_count(void)
+static void add(const struct kind *kind, int again)
 {
-	int count = NKINDS;
+	struct wait *w = &waits[nwaits];
 
-	while (vz_busy_kinds[count - NKINDS].name)
-		count++;
+	w->kind = kind;
+	w->slot = &slots[nwaits++];
+	if (again)
+		snprintf(w->slot->name, sizeof(w->slot->name), "%s-%d", kind->name, again + 1);
+	else
+		snprintf(w->slot->name, sizeof(w->slot->name), "%s", kind->name);
+}
+
+/* The kind called NAME, LEN bytes. */
+static const struct kind *find(const char *name, size_t len)
+{
+	static const struct kind *const tables[] = { kinds, vz_busy_kinds, vz_storm_kinds };
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		for (const struct kind *k = tables[i]; k->name; k++)
+			if (strlen(k->name) == len && !memcmp(k->name, name, len))
+				return k;
+	return NULL;
+}
+
+static int again(const struct kind *kind)
+{
+	int count = 0;
+
+	for (int i = 0; i < nwaits; i++)
+		count += waits[i].kind == kind;
 	return count;
 }
 
-void vz_bind(void *at)
+int vz_bind(void *at, const char *names)
 {
 	slots = at;
-	for (int i = 0; i < vz_count(); i++) {
-		waits[i].kind = i < NKINDS ? &kinds[i] : &vz_busy_kinds[i - NKINDS];
-		waits[i].slot = &slots[i];
-		snprintf(slots[i].name, sizeof(slots[i].name), "%s", waits[i].kind->name);
+	if (!*names) {
+		for (const struct kind *k = kinds; k->name; k++)
+			add(k, 0);
+		for (const struct kind *k = vz_busy_kinds; k->name; k++)
+			add(k, 0);
 	}
+	while (*names) {
+		size_t len = strcspn(names, ",");
+		const struct kind *kind = find(names, len);
+
+		if (!kind || nwaits == MAX_WAITS)
+			return -1;
+		add(kind, again(kind));
+		names += len + (names[len] == ',');
+	}
+	return nwaits;
 }
 
 /* System V's queues and semaphores outlive the process. */
 void vz_end(void)
 {
 	ending = true;
-	for (int i = 0; i < NKINDS; i++) {
-		if (kinds[i].prepare == make_semaphore)
+	for (int i = 0; i < nwaits; i++) {
+		if (waits[i].kind->prepare == make_semaphore)
 			semctl(waits[i].fd[0], 0, IPC_RMID);
-		else if (kinds[i].prepare == make_queue)
+		else if (waits[i].kind->prepare == make_queue)
 			msgctl(waits[i].fd[0], IPC_RMID, NULL);
 	}
 }

@@ -46,17 +46,26 @@ struct kind {
 	int early_us; /* by how much the kernel itself may round */
 };
 
-extern const struct kind vz_busy_kinds[];
+/* These run by default, those of storms only if asked for; both end with a NULL name. */
+extern const struct kind vz_busy_kinds[], vz_storm_kinds[];
 
 /** Note an error; the first one with its text. */
 __attribute__((format(printf, 2, 3))) void vz_bad(struct wait *w, const char *format, ...);
 /** A pause between rounds that must not be cut short either. */
 void vz_rest(struct wait *w, long us);
 uint64_t vz_now_us(void);
+/** Some hundred of malloc, calloc, realloc and free, with everything checked. */
+void vz_make_blocks(struct wait *w);
+void vz_malloc_steps(struct wait *w);
 
-/** Called from Python: bind the report; the number of kinds; run one; feed all; end all. */
-void vz_bind(void *slots);
-int vz_count(void);
+/* Called from Python: */
+
+/**
+ * Bind the report and choose: NAMES is a list with commas, each entry a thread; "" is
+ * each kind of waits.c and waits_busy.c once.  Returns the number of threads, or -1.
+ */
+int vz_bind(void *slots, const char *names);
+/** Run one, feed all, end all. */
 void vz_wait(int index);
 void vz_feed(void);
 void vz_end(void);

@@ -1,7 +1,7 @@
 """
 A thread for every way to wait or to be busy: those of waits.c, and some of Python's own.
 
-usage: waits.py CONTROL STATUS LIBRARY
+usage: waits.py CONTROL STATUS LIBRARY [NAME,...]
 Each thread checks its own results and writes to its slot of STATUS; lib/waits.py reads it.
 """
 import ctypes
@@ -115,8 +115,9 @@ def start(target, *args):
 
 
 def main():
-    library.vz_bind(ctypes.byref(base))
-    count = library.vz_count()
+    names = sys.argv[4] if len(sys.argv) > 4 else ""
+    count = library.vz_bind(ctypes.byref(base), names.encode())
+    ctl.expect(count > 0, "no such kind in " + names)
     for index in range(count):
         start(library.vz_wait, index)
     for index, (name, function) in enumerate(PYTHON, count):

@@ -311,7 +311,7 @@ struct blocks {
 	} block[BLOCKS];
 };
 
-static void make_blocks(struct wait *w)
+void vz_make_blocks(struct wait *w)
 {
 	seed(w);
 	w->memory = calloc(1, sizeof(struct blocks));
@@ -362,16 +362,21 @@ static void malloc_step(struct wait *w)
 	all->block[i].fill = (uint8_t)(i + 1);
 }
 
-static void wait_malloc(struct wait *w)
+void vz_malloc_steps(struct wait *w)
 {
 	for (int i = 0; i < STEPS; i++)
 		malloc_step(w);
+}
+
+static void wait_malloc(struct wait *w)
+{
+	vz_malloc_steps(w);
 	vz_rest(w, REST_US);
 }
 
 const struct kind vz_busy_kinds[] = {
 	{ "registers", wait_registers, seed, NULL, 0, 0 },
 	{ "tiles", wait_tiles, make_tiles, NULL, 0, 0 },
-	{ "malloc", wait_malloc, make_blocks, NULL, 0, 0 },
+	{ "malloc", wait_malloc, vz_make_blocks, NULL, 0, 0 },
 	{ NULL, NULL, NULL, NULL, 0, 0 },
 };
