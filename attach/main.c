@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "attach/doctor.h"
+#include "attach/ps.h"
 #include "attach/pyver.h"
 #include "attach/receipt.h"
 
@@ -111,6 +113,34 @@ static int doctor(const struct vz_opts *opts)
 	return (int)vz_examination_exit(&examination);
 }
 
+static unsigned terminal_width(int fd)
+{
+	struct winsize size;
+
+	return isatty(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+static int list(const struct vz_opts *opts)
+{
+	struct vz_processes processes;
+	struct vz_err err = { 0 };
+	char *text;
+	size_t len;
+
+	if (vz_ps_read(&processes, &err) < 0)
+		return fail(&err);
+	text = opts->json ? vz_ps_json(&processes, &len)
+			  : vz_ps_text(&processes, terminal_width(STDOUT_FILENO),
+				       wants_colour(STDOUT_FILENO), &len);
+	if (text)
+		say(STDOUT_FILENO, text, len);
+	if (!processes.count && !opts->json)
+		fputs("vizattach: no process here runs Python\n", stderr);
+	free(text);
+	vz_ps_free(&processes);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct vz_opts opts;
@@ -127,6 +157,7 @@ int main(int argc, char **argv)
 	case VZ_VERB_DOCTOR:
 		return doctor(&opts);
 	case VZ_VERB_PS:
+		return list(&opts);
 	case VZ_VERB_RECORD:
 		break;
 	}

@@ -98,7 +98,7 @@ static int refuse_no_python(const struct vz_target *target, const struct vz_obje
 	} else {
 		vz_err_why(err,
 			   "it is not a Python process: nothing in it exports the CPython API");
-		vz_err_try(err, "ps ax | grep python");
+		vz_err_try(err, "vizattach ps");
 	}
 	return -ENOTSUP;
 }

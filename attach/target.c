@@ -60,7 +60,7 @@ static int no_process(pid_t pid, int rc, struct vz_err *err)
 		return -EPERM;
 	}
 	vz_err_why(err, "no process with this number is visible from here");
-	vz_err_try(err, "ps ax | grep python");
+	vz_err_try(err, "vizattach ps");
 	return -ESRCH;
 }
 
