@@ -66,12 +66,48 @@ long vz_arch_syscall(const struct vz_cpu *cpu)
 	return (long)regs_of(cpu)->orig_rax;
 }
 
+/*
+ * A call that was interrupted before is in restart_syscall now, with its
+ * arguments in place; which one it was is in the code: mov $NR,%eax; syscall.
+ */
+long vz_arch_issued(const struct vz_cpu *cpu)
+{
+	long nr = vz_arch_syscall(cpu);
+	int32_t immediate;
+
+	if (nr != NR_RESTART_SYSCALL)
+		return nr;
+	if (cpu->code[0] != 0xb8 || cpu->code[5] != 0x0f || cpu->code[6] != 0x05)
+		return -1;
+	memcpy(&immediate, cpu->code + 1, sizeof(immediate));
+	return immediate;
+}
+
 uint64_t vz_arch_syscall_arg(const struct vz_cpu *cpu, unsigned i)
 {
 	const struct user_regs_struct *r = regs_of(cpu);
 	const uint64_t args[6] = { r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9 };
 
 	return i < 6 ? args[i] : 0;
+}
+
+int vz_arch_unwind_register(const struct vz_cpu *cpu, unsigned number, uint64_t *ret)
+{
+	const struct user_regs_struct *r = regs_of(cpu);
+	const uint64_t in_order[] = { r->rax, r->rdx, r->rcx, r->rbx, r->rsi, r->rdi,
+				      r->rbp, r->rsp, r->r8,  r->r9,  r->r10, r->r11,
+				      r->r12, r->r13, r->r14, r->r15, r->rip };
+
+	if (number >= sizeof(in_order) / sizeof(in_order[0]))
+		return -EINVAL;
+	*ret = in_order[number];
+	return 0;
+}
+
+/* mov $15,%rax; syscall */
+bool vz_arch_is_sigreturn(const uint64_t code[2])
+{
+	return code[0] == UINT64_C(0x0f0000000fc0c748) && (code[1] & 0xff) == 0x05;
 }
 
 /*
@@ -127,7 +163,8 @@ enum vz_restart vz_arch_restart(const struct vz_cpu *cpu)
 	if (rax == -ERESTART_RESTARTBLOCK)
 		return absolute_futex(cpu) ? VZ_RESTART_SAME : VZ_RESTART_BLOCK;
 	if (rax == -EINTR)
-		return ends_with_eintr(nr) ? VZ_RESTART_REISSUE : VZ_RESTART_EINTR;
+		return ends_with_eintr(nr) && !cpu->eintr_ok ? VZ_RESTART_REISSUE :
+							       VZ_RESTART_EINTR;
 	return VZ_RESTART_NONE;
 }
 
@@ -146,8 +183,12 @@ static void home_state(const struct vz_cpu *cpu, bool sigreturn, uint64_t *rax, 
 		*rip = r->rip - SYSCALL_LEN;
 		break;
 	case VZ_RESTART_BLOCK:
-		*rax = sigreturn ? (uint64_t)-EINTR : NR_RESTART_SYSCALL;
-		*rip = sigreturn ? r->rip : r->rip - SYSCALL_LEN;
+		*rax = sigreturn ? (uint64_t)vz_arch_issued(cpu) : NR_RESTART_SYSCALL;
+		*rip = r->rip - SYSCALL_LEN;
+		if (sigreturn && (cpu->eintr_ok || vz_arch_issued(cpu) < 0)) {
+			*rax = (uint64_t)-EINTR;
+			*rip = r->rip;
+		}
 		break;
 	case VZ_RESTART_NONE:
 	case VZ_RESTART_EINTR:
@@ -271,7 +312,8 @@ static void fill_home(const struct vz_cpu *cpu, uint64_t xstate_raddr, uint64_t 
 	home_state(cpu, false, &h->rax, &h->rip);
 }
 
-int vz_arch_frame(const struct vz_cpu *cpu, uint64_t restore_rt, struct vz_frame *ret)
+int vz_arch_frame(const struct vz_cpu *cpu, uint64_t restore_rt, uint64_t first,
+		  struct vz_frame *ret)
 {
 	uint64_t top = regs_of(cpu)->rsp - RED_ZONE;
 	uint64_t home = top - sizeof(struct home);
@@ -280,26 +322,29 @@ int vz_arch_frame(const struct vz_cpu *cpu, uint64_t restore_rt, struct vz_frame
 	/* The return address lies where a call would put it: (sp + 8) % 16 == 0. */
 	uint64_t sp = ((xstate - 8 - sizeof(ucontext_t) - 128) & ~UINT64_C(15)) - 8;
 
-	if (plan.size + 4 > cpu->xstate_len + 4 || top - sp > sizeof(ret->bytes))
+	if (plan.size + 4 > cpu->xstate_len + 4 || top - sp + 8 > sizeof(ret->bytes))
 		return -E2BIG;
-	ret->raddr = sp;
-	ret->len = top - sp;
+	ret->sp = sp;
+	ret->call_sp = first ? sp - 8 : sp;
+	ret->raddr = sp - 8;
+	ret->len = top - ret->raddr;
 	ret->home_raddr = home;
 	memset(ret->bytes, 0, ret->len);
-	memcpy(ret->bytes, &restore_rt, sizeof(restore_rt));
-	fill_ucontext(cpu, xstate, (ucontext_t *)(ret->bytes + 8));
-	fill_xstate(cpu, plan, ret->bytes + (xstate - sp));
-	fill_home(cpu, xstate, plan.features, (struct home *)(ret->bytes + (home - sp)));
+	memcpy(ret->bytes, &first, sizeof(first));
+	memcpy(ret->bytes + 8, &restore_rt, sizeof(restore_rt));
+	fill_ucontext(cpu, xstate, (ucontext_t *)(ret->bytes + 16));
+	fill_xstate(cpu, plan, ret->bytes + (xstate - ret->raddr));
+	fill_home(cpu, xstate, plan.features, (struct home *)(ret->bytes + (home - ret->raddr)));
 	return 0;
 }
 
-static struct user_regs_struct *borrowed(const struct vz_cpu *cpu, const struct vz_frame *frame,
+static struct user_regs_struct *borrowed(const struct vz_cpu *cpu, uint64_t sp,
 					 uint64_t regs[VZ_ARCH_WORDS])
 {
 	struct user_regs_struct *r = (struct user_regs_struct *)regs;
 
 	memcpy(regs, cpu->regs, sizeof(cpu->regs));
-	r->rsp = frame->raddr;
+	r->rsp = sp;
 	r->orig_rax = (uint64_t)-1; /* the kernel must not restart anything on the way */
 	r->eflags &= ~(uint64_t)FLAGS_TF_DF_AC;
 	return r;
@@ -308,7 +353,7 @@ static struct user_regs_struct *borrowed(const struct vz_cpu *cpu, const struct 
 void vz_arch_call(const struct vz_cpu *cpu, const struct vz_frame *frame, uint64_t fn, uint64_t arg,
 		  uint64_t regs[VZ_ARCH_WORDS])
 {
-	struct user_regs_struct *r = borrowed(cpu, frame, regs);
+	struct user_regs_struct *r = borrowed(cpu, frame->sp, regs);
 
 	r->rip = fn;
 	r->rdi = arg;
@@ -318,7 +363,7 @@ void vz_arch_call(const struct vz_cpu *cpu, const struct vz_frame *frame, uint64
 void vz_arch_remote_syscall(const struct vz_cpu *cpu, const struct vz_frame *frame, uint64_t insn,
 			    long nr, const uint64_t args[6], uint64_t regs[VZ_ARCH_WORDS])
 {
-	struct user_regs_struct *r = borrowed(cpu, frame, regs);
+	struct user_regs_struct *r = borrowed(cpu, frame->call_sp, regs);
 
 	r->rip = insn;
 	r->rax = (uint64_t)nr;

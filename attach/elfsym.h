@@ -35,6 +35,12 @@ void vz_object_free(struct vz_object *object);
 uint64_t vz_object_symbol(const struct vz_object *object, const char *name, uint64_t *size);
 /** Name of the function that holds RADDR, size-bounded; NULL if unknown. */
 const char *vz_object_function_at(const struct vz_object *object, uint64_t raddr);
+/**
+ * Its functions, in no order: *CURSOR starts at 0 and is moved on; NULL behind the
+ * last.  Several names may stand for one place.
+ */
+const char *vz_object_next_function(const struct vz_object *object, size_t *cursor,
+				    uint64_t *raddr, uint64_t *size);
 /** Load bias, e_machine, ELF type, path, [start, end) of all PT_LOAD. */
 uint64_t vz_object_bias(const struct vz_object *object);
 const char *vz_object_path(const struct vz_object *object);

@@ -260,19 +260,36 @@ uint64_t vz_object_symbol(const struct vz_object *object, const char *name, uint
 	return symbol_raddr(object, best);
 }
 
+const char *vz_object_next_function(const struct vz_object *object, size_t *cursor,
+				    uint64_t *raddr, uint64_t *size)
+{
+	if (!have_tables(object))
+		return NULL;
+	while (++*cursor < object->nsymbols) {
+		const Elf64_Sym *symbol = &object->symbols[*cursor];
+		unsigned type = ELF64_ST_TYPE(symbol->st_info);
+
+		if (symbol->st_shndx == SHN_UNDEF || symbol->st_size == 0 ||
+		    (type != STT_FUNC && type != STT_GNU_IFUNC))
+			continue;
+		*raddr = symbol->st_value + object->bias;
+		*size = symbol->st_size;
+		return symbol_name(object, symbol);
+	}
+	return NULL;
+}
+
 const char *vz_object_function_at(const struct vz_object *object, uint64_t raddr)
 {
-	if (!vz_elf_inside(object, raddr, 1) || !have_tables(object))
-		return NULL;
-	for (size_t i = 1; i < object->nsymbols; i++) {
-		const Elf64_Sym *symbol = &object->symbols[i];
-		unsigned type = ELF64_ST_TYPE(symbol->st_info);
-		uint64_t start = symbol->st_value + object->bias;
+	uint64_t start, size;
+	size_t cursor = 0;
+	const char *name;
 
-		if (symbol->st_shndx != SHN_UNDEF && symbol->st_size > 0 &&
-		    (type == STT_FUNC || type == STT_GNU_IFUNC) && raddr >= start &&
-		    raddr - start < symbol->st_size)
-			return symbol_name(object, symbol);
+	if (!vz_elf_inside(object, raddr, 1))
+		return NULL;
+	while ((name = vz_object_next_function(object, &cursor, &start, &size))) {
+		if (raddr >= start && raddr - start < size)
+			return name;
 	}
 	return NULL;
 }

@@ -2,10 +2,11 @@
 /*
  * safepoint.h - may this stopped thread make one libc call (pthread_create) now?
  *
- * The call takes locks of malloc, of the loader and of the thread list.  It is
- * refused where the thread could be holding one of them: anywhere inside libc
- * or ld.so unless it is blocked in a call that is known to hold none, inside
- * another malloc, inside a restartable sequence.
+ * The call takes locks of malloc, of the loader and of libc's list of threads.
+ * The thread must not be holding one of them, so its native stack is followed to
+ * its root, and it is refused with a frame in malloc and its like, the loader,
+ * libc's thread functions other than blocked waits, fork, exit handlers, a signal
+ * handler, or code that cannot be told.  What is no moment now may be one later.
  */
 #ifndef VZ_ATTACH_SAFEPOINT_H
 #define VZ_ATTACH_SAFEPOINT_H
@@ -13,15 +14,31 @@
 #include "attach/arch.h"
 #include "attach/pyver.h"
 
-/**
- * 0: safe.  Otherwise -EAGAIN and WHY names the function or call that is in the
- * way.  RSEQ: address of the thread's rseq area, 0: none.
- */
-int vz_safepoint_check(const struct vz_target *target, const struct vz_objects *objects,
-		       const struct vz_maps *maps, const struct vz_python *python,
-		       const struct vz_cpu *cpu, uint64_t rseq, char *why, size_t why_size);
+struct vz_safepoint;
 
-/** How good a candidate a thread is, judged without stopping it; lower is better, negative: never.
+/**
+ * Prepare all that can be before anything is stopped.  What is given must outlive
+ * it.  -ENOMEM.  Free with vz_safepoint_free().
+ */
+int vz_safepoint_new(const struct vz_target *target, const struct vz_objects *objects,
+		     const struct vz_maps *maps, const struct vz_python *python,
+		     struct vz_safepoint **ret);
+void vz_safepoint_free(struct vz_safepoint *safepoint);
+
+/**
+ * 0: safe; CPU->eintr_ok is set where the caller of the interrupted system call is
+ * CPython itself, which takes every EINTR up again with the time left (PEP 475).
+ * Otherwise -EAGAIN, and WHY names the function or call that is in the way.
+ * RSEQ: address of the thread's rseq area, 0: none.
+ */
+int vz_safepoint_check(struct vz_safepoint *safepoint, struct vz_cpu *cpu, uint64_t rseq, char *why,
+		       size_t why_size);
+
+/**
+ * How good a candidate a thread is, judged without stopping it; lower is better,
+ * negative: never.  First the waits that a stop leaves no trace in whatever
+ * happens, then those that need us to live for it, running threads, and last the
+ * waits whose time limit the kernel cannot continue.
  */
 int vz_safepoint_rank(const struct vz_task *task);
 
