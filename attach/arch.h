@@ -43,6 +43,8 @@ long vz_arch_syscall(const struct vz_cpu *cpu);
 long vz_arch_issued(const struct vz_cpu *cpu);
 uint64_t vz_arch_syscall_arg(const struct vz_cpu *cpu, unsigned i);
 
+/** A thread of which only this is known; everything else is 0. */
+void vz_arch_at(uint64_t pc, uint64_t sp, struct vz_cpu *ret);
 /** Register by its number in unwind tables; -EINVAL: no such. */
 int vz_arch_unwind_register(const struct vz_cpu *cpu, unsigned number, uint64_t *ret);
 /** Is this the code that leads back from a signal handler? */

@@ -91,6 +91,15 @@ uint64_t vz_arch_syscall_arg(const struct vz_cpu *cpu, unsigned i)
 	return i < 6 ? args[i] : 0;
 }
 
+void vz_arch_at(uint64_t pc, uint64_t sp, struct vz_cpu *ret)
+{
+	struct user_regs_struct *r = (struct user_regs_struct *)ret->regs;
+
+	memset(ret->regs, 0, sizeof(ret->regs));
+	r->rip = pc;
+	r->rsp = sp;
+}
+
 int vz_arch_unwind_register(const struct vz_cpu *cpu, unsigned number, uint64_t *ret)
 {
 	const struct user_regs_struct *r = regs_of(cpu);
@@ -147,7 +156,7 @@ static bool ends_with_eintr(long nr)
 /* FUTEX_WAIT_BITSET has an absolute limit: issuing it again is exact. */
 static bool absolute_futex(const struct vz_cpu *cpu)
 {
-	return vz_arch_syscall(cpu) == SYS_futex &&
+	return vz_arch_issued(cpu) == SYS_futex &&
 	       ((int)vz_arch_syscall_arg(cpu, 1) & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
 }
 
@@ -179,7 +188,8 @@ static void home_state(const struct vz_cpu *cpu, bool sigreturn, uint64_t *rax, 
 	switch (vz_arch_restart(cpu)) {
 	case VZ_RESTART_SAME:
 	case VZ_RESTART_REISSUE:
-		*rax = r->orig_rax;
+		*rax = (uint64_t)(vz_arch_issued(cpu) < 0 ? vz_arch_syscall(cpu) :
+							     vz_arch_issued(cpu));
 		*rip = r->rip - SYSCALL_LEN;
 		break;
 	case VZ_RESTART_BLOCK:

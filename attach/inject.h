@@ -4,7 +4,8 @@
  *
  *   stop a thread at a safe point
  *   frame on its dead stack          from the next step on the frame leads home
- *   SETREGS: mmap, run to its exit   if we die here, "ret" restores the thread
+ *   SETREGS: mmap, run to its exit   if we die here, "ret" leads to libc's munmap, which
+ *                                    finds the arguments in place, and then home
  *   write the image                  into memory that nobody knows of yet
  *   SETREGS: vz_entry; DETACH        the payload starts the agent, restores the thread
  */
@@ -21,6 +22,7 @@ struct vz_injection {
 	uint64_t interrupt_ns, stop_ns, resume_ns; /* CLOCK_MONOTONIC */
 	uint64_t detach_tsc; /* time-stamp counter when the thread was let go */
 	unsigned attempts;
+	long syscall;   /* that it was blocked in, -1: none, or unknown */
 	bool long_wait; /* the borrowed call's own limit may start afresh */
 };
 

@@ -17,7 +17,9 @@
 #include "attach/util.h"
 
 enum { POLL_NS = 100 * 1000 };
-#define LEASE_NS (UINT64_C(15) * 1000000000u)
+#define LEASE_NS     (UINT64_C(15) * 1000000000u)
+#define HEARTBEAT_NS (UINT64_C(800) * 1000000u) /* what the agent allows */
+#define BEAT_NS      (UINT64_C(20) * 1000000u)  /* what we do */
 
 /*
  * The kernel walks this list when our thread dies and marks the word that
@@ -57,6 +59,7 @@ void vz_link_boot(const struct vz_python *python, const struct vz_arena *arena, 
 	ret->chunks_offset = arena->chunks_offset;
 	ret->arena_bytes = arena->bytes;
 	ret->lease_ns = LEASE_NS;
+	ret->heartbeat_ns = HEARTBEAT_NS;
 	ret->nonce = vz_now_ns() ^ (uint64_t)getpid() << 40;
 }
 
@@ -132,9 +135,29 @@ static int map_arena(struct vz_link *link)
 
 static int read_boot(struct vz_link *link)
 {
-	int rc = vz_target_read(link->target, link->boot_raddr, &link->boot, sizeof(link->boot));
+	struct vz_boot boot;
+	int rc = vz_target_read(link->target, link->boot_raddr, &boot, sizeof(boot));
 
-	return rc < 0 ? rc : link->boot.nonce == link->nonce ? 0 : -ESRCH;
+	if (rc < 0 || boot.nonce != link->nonce)
+		return rc < 0 ? rc : -ESRCH;
+	link->boot = boot;
+	return 0;
+}
+
+/*
+ * Say that we are there.  The image lies where nothing else comes to lie, so this
+ * cannot hit anything else, even if the agent has just left.
+ */
+static void beat(struct vz_link *link)
+{
+	uint64_t now = vz_now_ns();
+
+	if (now - link->beat_ns < BEAT_NS)
+		return;
+	link->beat_ns = now;
+	link->beats++;
+	vz_target_write(link->target, link->boot_raddr + offsetof(struct vz_boot, heartbeat),
+			&link->beats, sizeof(link->beats));
 }
 
 static int fail_open(struct vz_link *link, int rc, struct vz_err *err)
@@ -148,10 +171,16 @@ static int fail_open(struct vz_link *link, int rc, struct vz_err *err)
 	}
 	vz_err_set(err, VZ_EXIT_UNEXPECTED, -rc, "the agent did not start in %d (%s)", (int)t->pid,
 		   t->comm);
-	if (link->boot.error == VZ_AGENT_NO_THREAD)
+	if (rc == -ESTALE)
+		vz_err_why(err, "vizattach was not let run for %u ms, so the agent left again",
+			   (unsigned)(HEARTBEAT_NS / 1000000));
+	else if (link->boot.error == VZ_AGENT_NO_THREAD)
 		vz_err_why(err, "pthread_create: %s", strerror((int)link->boot.create_result));
 	else if (link->boot.error == VZ_AGENT_NO_MEMORY)
 		vz_err_why(err, "memfd_create or mmap was refused (memory limit or seccomp)");
+	else if (rc == -EFAULT || rc == -ESRCH)
+		vz_err_why(err, "it was refused a thread, or the right to its own memory "
+				"(limits, seccomp), and left");
 	else
 		vz_err_why(err, "%s", strerror(-rc));
 	vz_err_try(err, "a smaller --ring-size, or a look at its seccomp filter and memory limit; "
@@ -168,7 +197,9 @@ int vz_link_open(struct vz_link *link, uint64_t timeout_ns, struct vz_err *err)
 	for (;;) {
 		rc = read_boot(link);
 		if (rc == 0 && link->boot.status == VZ_STATE_FAILED)
-			rc = -ECANCELED;
+			rc = link->boot.error == VZ_AGENT_TOOL_DEAD ? -ESTALE : -ECANCELED;
+		if (rc == 0)
+			beat(link);
 		if (rc < 0 || link->boot.status >= VZ_STATE_READY)
 			break;
 		if (vz_now_ns() >= deadline) {

@@ -16,12 +16,16 @@ struct vz_link {
 	struct vz_boot boot; /* as last read */
 	struct vz_arena arena;
 	struct vz_control *control; /* start of the arena; NULL until mapped */
+	uint64_t beat_ns, beats;    /* signs of life before GO: the last one, how many */
 };
 
 /** Fill the boot block for PYTHON and ARENA. */
 void vz_link_boot(const struct vz_python *python, const struct vz_arena *arena, bool c_calls,
 		  bool clock_is_ns, struct vz_boot *ret);
-/** Wait until the agent has made the arena, map it, and tell it to go.  Exit 1, 3 or 7. */
+/**
+ * Wait until the agent has made the arena, map it, and tell it to go.  Exit 1, 3 or 7.
+ * -ESTALE: we were not let run for so long that the agent left again.
+ */
 int vz_link_open(struct vz_link *link, uint64_t timeout_ns, struct vz_err *err);
 /** The agent's state; VZ_STATE_FAILED for anything that is none. */
 enum vz_state vz_link_state(const struct vz_link *link);

@@ -76,7 +76,7 @@ enum rank {
 	RANK_EXACT,   /* the kernel issues it again, or we do so exactly */
 	RANK_LIMITED, /* exact while we live: only the kernel knows the time left */
 	RANK_RUNNING,
-	RANK_POOR, /* the limit starts afresh */
+	RANK_POOR = VZ_SAFEPOINT_POOR, /* the limit starts afresh */
 	RANK_LOCKED,
 };
 
@@ -86,11 +86,6 @@ int vz_safepoint_refuse(char *why, size_t size, const char *what)
 {
 	snprintf(why, size, "%s", what);
 	return -EAGAIN;
-}
-
-static bool in(uint64_t at, uint64_t start, uint64_t end)
-{
-	return at >= start && at < end;
 }
 
 /* A low-level lock of libc: the thread waits for what another one holds and may hold more. */
@@ -147,7 +142,7 @@ static int check_place(const struct vz_safepoint *s, const struct vz_cpu *cpu, u
 
 	if (!vz_arch_mode_ok(cpu))
 		return vz_safepoint_refuse(why, size, "32-bit code");
-	if (in(pc, s->python->ld_start, s->python->ld_end))
+	if (pc >= s->python->ld_start && pc < s->python->ld_end)
 		return vz_safepoint_refuse(why, size, "the dynamic loader");
 	if (!stack_has_room(s->maps, vz_arch_sp(cpu)))
 		return vz_safepoint_refuse(why, size, "a stack that is nearly full");

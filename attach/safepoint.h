@@ -26,6 +26,12 @@ int vz_safepoint_new(const struct vz_target *target, const struct vz_objects *ob
 void vz_safepoint_free(struct vz_safepoint *safepoint);
 
 /**
+ * Follow the stack of a thread that goes on meanwhile, only to have read the tables
+ * that its next stop will need: the first look at a table takes most of the time.
+ */
+void vz_safepoint_warm(struct vz_safepoint *safepoint, const struct vz_cpu *cpu);
+
+/**
  * 0: safe; CPU->eintr_ok is set where the caller of the interrupted system call is
  * CPython itself, which takes every EINTR up again with the time left (PEP 475).
  * Otherwise -EAGAIN, and WHY names the function or call that is in the way.
@@ -33,6 +39,8 @@ void vz_safepoint_free(struct vz_safepoint *safepoint);
  */
 int vz_safepoint_check(struct vz_safepoint *safepoint, struct vz_cpu *cpu, uint64_t rseq, char *why,
 		       size_t why_size);
+
+enum { VZ_SAFEPOINT_POOR = 4 }; /* from this rank on a time limit may start afresh */
 
 /**
  * How good a candidate a thread is, judged without stopping it; lower is better,

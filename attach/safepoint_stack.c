@@ -338,6 +338,11 @@ int vz_safepoint_check_stack(struct vz_safepoint *s, struct vz_cpu *cpu, char *w
 	return rc;
 }
 
+void vz_safepoint_warm(struct vz_safepoint *s, const struct vz_cpu *cpu)
+{
+	vz_unwind(s->unwinder, cpu, s->stack);
+}
+
 int vz_safepoint_new(const struct vz_target *target, const struct vz_objects *objects,
 		     const struct vz_maps *maps, const struct vz_python *python,
 		     struct vz_safepoint **ret)

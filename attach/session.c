@@ -17,6 +17,7 @@ enum {
 	BUSY_POLL_MS = 2,
 	IDLE_POLL_MS = 10,
 	READY_TIMEOUT_S = 5,
+	STALE_TRIES = 2,
 	LEFTOVER_TIMEOUT_MS = 3000,
 	PROGRESS_MS = 1000,
 };
@@ -126,10 +127,35 @@ static int step_output(struct session *s)
 	return s->out_fd < 0 ? vz_session_fail_output(s, "cannot write", errno) : 0;
 }
 
+/* One injection, and the line to what it brought in. */
+static int inject_once(struct session *s, const struct vz_inject_context *context)
+{
+	int rc;
+
+	vz_link_boot(&s->python, &s->link.arena, s->opts->c_calls, s->clock_is_ns, context->boot);
+	s->link.nonce = context->boot->nonce;
+	s->link.target = &s->target;
+	s->link.beats = 0;
+	rc = vz_preflight_again(&s->target, &s->python, s->err);
+	if (rc == 0)
+		rc = vz_inject(context, &s->injection, s->err);
+	if (rc < 0)
+		return rc;
+	s->injected = true;
+	s->link.boot_raddr = s->injection.boot_raddr;
+	s->report->attempts += s->injection.attempts;
+	s->report->borrowed_tid = s->injection.tid;
+	s->report->long_wait = s->injection.long_wait;
+	s->report->pause_us = (double)(s->injection.resume_ns - s->injection.interrupt_ns) / 1000.0;
+	rc = vz_link_open(&s->link, READY_TIMEOUT_S * VZ_SEC, s->err);
+	s->opened = rc == 0;
+	return rc;
+}
+
 static int step_inject(struct session *s)
 {
 	struct vz_boot boot;
-	struct vz_inject_context context = {
+	const struct vz_inject_context context = {
 		.target = &s->target,
 		.maps = &s->maps,
 		.objects = &s->objects,
@@ -145,23 +171,15 @@ static int step_inject(struct session *s)
 		vz_err_try(s->err, "at least 1MiB");
 		return rc;
 	}
-	vz_link_boot(&s->python, &s->link.arena, s->opts->c_calls, s->clock_is_ns, &boot);
-	s->link.nonce = boot.nonce;
-	s->link.target = &s->target;
-	rc = vz_preflight_again(&s->target, &s->python, s->err);
-	if (rc < 0)
-		return rc;
-	rc = vz_inject(&context, &s->injection, s->err);
-	if (rc < 0)
-		return rc;
-	s->injected = true;
-	s->link.boot_raddr = s->injection.boot_raddr;
-	s->report->attempts = s->injection.attempts;
-	s->report->borrowed_tid = s->injection.tid;
-	s->report->long_wait = s->injection.long_wait;
-	s->report->pause_us = (double)(s->injection.resume_ns - s->injection.interrupt_ns) / 1000.0;
-	rc = vz_link_open(&s->link, READY_TIMEOUT_S * VZ_SEC, s->err);
-	s->opened = rc == 0;
+	rc = inject_once(s, &context);
+	/* A machine that did not let us run: the agent has taken us for dead and goes. */
+	for (int i = 0; rc == -ESTALE && i < STALE_TRIES; i++) {
+		uint64_t deadline = vz_now_ns() + VZ_SEC;
+
+		while (vz_link_alive(&s->link) && vz_now_ns() < deadline)
+			vz_session_sleep_ms(5);
+		rc = inject_once(s, &context);
+	}
 	return rc;
 }
 

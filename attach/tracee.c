@@ -4,19 +4,20 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifndef NT_X86_XSTATE
 #define NT_X86_XSTATE 0x202
 #endif
 
-enum { PEEK_SIGNALS = 32, SYSCALL_STOP = SIGTRAP | 0x80 };
+enum { PEEK_SIGNALS = 32, ALARM_NS = 5 * 1000 * 1000, SYSCALL_STOP = SIGTRAP | 0x80 };
 
 /* glibc's <sys/ptrace.h> declares these as enum values of another type than ptrace() takes. */
 #define REQUEST(name) ((enum __ptrace_request)(name))
@@ -35,21 +36,34 @@ static void on_alarm(int sig)
 
 /* waitid has no timeout: an alarm that repeats interrupts it, also if the first one comes too
  * early. */
-static void alarm_arm(bool on, struct sigaction *old)
+struct alarm {
+	timer_t timer;
+	bool armed;
+	struct sigaction old;
+};
+
+static void alarm_arm(struct alarm *a)
 {
-	struct itimerval every = { { 0, on ? 5000 : 0 }, { 0, on ? 5000 : 0 } };
+	const struct itimerspec every = { { 0, ALARM_NS }, { 0, ALARM_NS } };
 	struct sigaction action = { .sa_handler = on_alarm };
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM };
 	sigset_t set;
 
-	if (on) {
-		sigaction(SIGALRM, &action, old);
-		sigemptyset(&set);
-		sigaddset(&set, SIGALRM);
-		sigprocmask(SIG_UNBLOCK, &set, NULL);
-	}
-	setitimer(ITIMER_REAL, &every, NULL);
-	if (!on)
-		sigaction(SIGALRM, old, NULL);
+	event._sigev_un._tid = gettid(); /* others of our threads go on waiting undisturbed */
+	sigaction(SIGALRM, &action, &a->old);
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	a->armed = timer_create(CLOCK_MONOTONIC, &event, &a->timer) == 0;
+	if (a->armed)
+		timer_settime(a->timer, 0, &every, NULL);
+}
+
+static void alarm_disarm(struct alarm *a)
+{
+	if (a->armed)
+		timer_delete(a->timer);
+	sigaction(SIGALRM, &a->old, NULL);
 }
 
 /* Wait until the thread reports something; 0, -ESRCH or -ETIMEDOUT. */
@@ -108,7 +122,7 @@ static int wait_stop(struct vz_tracee *t, bool syscall_stop, uint64_t deadline)
 
 int vz_tracee_stop(struct vz_tracee *t, pid_t tid, uint64_t timeout_ns)
 {
-	struct sigaction old;
+	struct alarm alarm;
 	int rc;
 
 	*t = (struct vz_tracee){ .tid = tid };
@@ -123,9 +137,9 @@ int vz_tracee_stop(struct vz_tracee *t, pid_t tid, uint64_t timeout_ns)
 		vz_tracee_detach(t);
 		return rc;
 	}
-	alarm_arm(true, &old);
+	alarm_arm(&alarm);
 	rc = wait_stop(t, false, t->interrupt_ns + timeout_ns);
-	alarm_arm(false, &old);
+	alarm_disarm(&alarm);
 	t->stopped = rc == 0;
 	t->stop_ns = vz_now_ns();
 	if (rc < 0)
@@ -173,16 +187,16 @@ int vz_tracee_syscall(struct vz_tracee *t, uint64_t timeout_ns, int64_t *result)
 {
 	uint64_t deadline = vz_now_ns() + timeout_ns, regs[VZ_ARCH_WORDS];
 	struct iovec iov = { regs, sizeof(regs) };
-	struct sigaction old;
+	struct alarm alarm;
 	int rc = 0;
 
-	alarm_arm(true, &old);
+	alarm_arm(&alarm);
 	for (int stop = 0; stop < 2 && rc == 0; stop++) { /* entry, exit */
 		rc = resume(t, PTRACE_SYSCALL, 0);
 		if (rc == 0)
 			rc = wait_stop(t, true, deadline);
 	}
-	alarm_arm(false, &old);
+	alarm_disarm(&alarm);
 	if (rc < 0)
 		return rc;
 	vz_step("GETREGSET");

@@ -38,7 +38,7 @@ const struct vz_hook_ops *vz_hooks;
 /* See atfork.h: asked to end for a fork; ended. */
 static uint32_t park_wanted, parked;
 
-void vz_start(struct vz_home *home);
+uint64_t vz_start(struct vz_home *home);
 
 #define LIBC(name, result, ...) ((result(*)(__VA_ARGS__))vz_boot.libc[VZ_LIBC_##name])
 
@@ -247,16 +247,28 @@ static int make_arena(void)
 	return vz_intern_init();
 }
 
+/*
+ * Until the tool has tied its life to the arena only its heartbeat tells that it
+ * is there; it writes that into our image, so a short silence is enough.
+ */
 static uint32_t wait_for_go(void)
 {
-	uint32_t lost;
+	uint64_t seen = 0, since = vz_monotonic_ns();
 
-	while (!(lost = tool_lost())) {
-		if (command() != VZ_COMMAND_NONE)
-			return command() == VZ_COMMAND_GO ? 0 : VZ_AGENT_CANCELLED;
+	while (command() == VZ_COMMAND_NONE) {
+		uint64_t beat = __atomic_load_n(&vz_boot.heartbeat, __ATOMIC_RELAXED);
+
+		if (beat != seen) {
+			seen = beat;
+			since = vz_monotonic_ns();
+		}
+		if (vz_boot.heartbeat_ns && vz_monotonic_ns() - since > vz_boot.heartbeat_ns)
+			return VZ_AGENT_TOOL_DEAD;
+		if (tool_lost() == VZ_AGENT_TOOL_DEAD)
+			return VZ_AGENT_TOOL_DEAD;
 		wait_command(VZ_COMMAND_NONE, POLL_NS);
 	}
-	return lost;
+	return command() == VZ_COMMAND_GO ? 0 : VZ_AGENT_CANCELLED;
 }
 
 /*
@@ -285,6 +297,7 @@ static int run(void)
 	}
 	if (rc) {
 		vz_control->error = rc;
+		vz_boot.error = rc;
 		set_state(VZ_STATE_FAILED);
 		return 1;
 	}
@@ -455,26 +468,31 @@ static int must_interrupt(const struct vz_home *home)
 	return 0;
 }
 
-__attribute__((used)) void vz_start(struct vz_home *home)
+/*
+ * Returns 0, or the address of munmap if nobody of ours is there to unmap the image:
+ * then the borrowed thread must do it on its way home.
+ */
+__attribute__((used)) uint64_t vz_start(struct vz_home *home)
 {
 	/* The image came as one readable, executable mapping; nothing may be written before this.
 	 */
 	if (vz_sys(VZ_SYS_MPROTECT, (long)vz_boot.writable_base, (long)vz_boot.writable_bytes,
-		   VZ_PROT_READ | VZ_PROT_WRITE) == 0) {
-		vz_boot.entry_ticks = vz_tsc();
-		vz_boot.home_tid = (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0);
-		hear_libc(); /* pthread_create may wait for the lock that setuid holds */
-		start_agent();
-	}
+		   VZ_PROT_READ | VZ_PROT_WRITE) < 0)
+		return vz_boot.libc[VZ_LIBC_munmap];
+	vz_boot.entry_ticks = vz_tsc();
+	vz_boot.home_tid = (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0);
+	hear_libc(); /* pthread_create may wait for the lock that setuid holds */
+	start_agent();
+	if (vz_boot.create_result && !vz_leave_unborn())
+		return vz_boot.libc[VZ_LIBC_munmap];
 	if (home->restarts && must_interrupt(home)) {
 		home->pop.rax = (uint64_t)-VZ_EINTR;
 		home->pop.rip = home->eintr_rip;
 	}
 	vz_sys6(VZ_SYS_RT_SIGPROCMASK, SIG_SETMASK, (long)&home->sigmask, 0, 8, 0, 0);
-	if (vz_boot.home_tid) {
-		vz_boot.home_ticks = vz_tsc();
-		__atomic_store_n(&vz_boot.home_done, 1, __ATOMIC_RELEASE);
-	}
+	vz_boot.home_ticks = vz_tsc();
+	__atomic_store_n(&vz_boot.home_done, 1, __ATOMIC_RELEASE);
+	return 0;
 }
 
 void *memset(void *to, int c, size_t n);

@@ -13,21 +13,27 @@
 #include <stddef.h>
 
 #include "payload/agent.h"
+#include "payload/wire.h"
 
 _Static_assert(offsetof(struct vz_home, xstate) == 16, "used below");
 _Static_assert(offsetof(struct vz_home, xfeatures) == 24, "used below");
 _Static_assert(offsetof(struct vz_home, pop) == 48, "used below");
+_Static_assert(offsetof(struct vz_boot, image_base) == 16, "used below");
+_Static_assert(offsetof(struct vz_boot, image_bytes) == 24, "used below");
 
 __asm__(".text\n"
 	".globl vz_entry\n"
 	".type vz_entry, @function\n"
 	"vz_entry:\n"
 	"	mov %rdi, %rbx\n"
+	"	mov %rsp, %r12\n"
 	"	and $-64, %rsp\n"
 	"	fninit\n"
 	"	lea vz_mxcsr(%rip), %rax\n"
 	"	ldmxcsr (%rax)\n"
 	"	call vz_start\n"
+	"	test %rax, %rax\n"
+	"	jne 1f\n"
 	"	mov 24(%rbx), %rax\n"
 	"	mov %rax, %rdx\n"
 	"	shr $32, %rdx\n"
@@ -39,6 +45,11 @@ __asm__(".text\n"
 	"	pop %rbp\n	pop %rdi\n	pop %rsi\n	pop %rdx\n"
 	"	pop %rcx\n	pop %rbx\n	pop %rax\n	popfq\n"
 	"	ret $0x80\n" /* skips the red zone, where the frame was written below */
+	/* Nobody will unmap us: libc's munmap does, and returns into the signal frame. */
+	"1:	mov 16+vz_boot(%rip), %rdi\n"
+	"	mov 24+vz_boot(%rip), %rsi\n"
+	"	mov %r12, %rsp\n"
+	"	jmp *%rax\n"
 	".size vz_entry, . - vz_entry\n"
 	".section .rodata\n"
 	".balign 4\n"

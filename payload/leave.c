@@ -6,7 +6,10 @@
 #include "payload/intern.h"
 
 /* CLONE_VM FS FILES SIGHAND THREAD SYSVSEM */
-enum { CLONE_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 };
+enum {
+	CLONE_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000,
+	UNBORN_STAY_NS = 200 * 1000 * 1000, /* so that the tool can read why */
+};
 
 static uint8_t reaper_stack[4096] __attribute__((aligned(64)));
 static struct {
@@ -38,10 +41,16 @@ static void unmap(uint64_t base, uint64_t bytes)
 		vz_sys(VZ_SYS_MUNMAP, (long)base, (long)bytes, 0);
 }
 
+static void wait_home(void);
+
 /* Runs on a raw thread: no TLS, no libc, and at the end no memory. */
 __attribute__((used)) void vz_reaper(void)
 {
-	while (!vz_task_gone(reap.agent_tid))
+	if (!reap.agent_tid) { /* there never was one */
+		vz_sleep_ns(UNBORN_STAY_NS);
+		wait_home();
+	}
+	while (reap.agent_tid && !vz_task_gone(reap.agent_tid))
 		vz_sleep_ns(50 * 1000);
 	unmap(reap.arena, reap.arena_bytes);
 	unmap(reap.private, reap.private_bytes);
@@ -121,6 +130,11 @@ void vz_leave(void)
 		vz_sys(VZ_SYS_CLOSE, vz_boot.arena_fd, 0, 0);
 	vz_boot.arena_fd = -1;
 	vz_clone_reaper(reaper_stack + sizeof(reaper_stack), CLONE_FLAGS);
+}
+
+int vz_leave_unborn(void)
+{
+	return vz_clone_reaper(reaper_stack + sizeof(reaper_stack), CLONE_FLAGS) > 0;
 }
 
 /* ---- in a forked child ------------------------------------------------- */

@@ -13,6 +13,8 @@ extern const struct vz_hook_ops *vz_hooks;
 
 /** The agent's last act: start the thread that unmaps everything once the agent is gone. */
 void vz_leave(void);
+/** No agent could be started: the same without one; 0 if that thread cannot be started either. */
+int vz_leave_unborn(void);
 /** 1 once the kernel has forgotten thread TID of this process. */
 int vz_task_gone(uint32_t tid);
 

@@ -382,6 +382,8 @@ struct vz_boot {
 	uint64_t arena_bytes;
 	uint64_t gil_timeout_ns; /* give up waiting for the GIL: leave as soon as it is ours */
 	uint64_t lease_ns;       /* leave when .lease has not moved for so long */
+	uint64_t heartbeat_ns;   /* before command GO: when .heartbeat has not; 0: never */
+	uint64_t heartbeat;      /* attach counts up until it gives the command */
 	/* written by the payload */
 	uint32_t status;  /* enum vz_state, LOADING until the arena is there */
 	uint32_t error;   /* enum vz_agent_error */

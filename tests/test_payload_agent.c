@@ -23,7 +23,7 @@
 enum { BYTES = 4 << 20, PAGE = 4096 };
 #define SECOND UINT64_C(1000000000)
 
-void vz_start(struct vz_home *home); /* what vz_entry calls */
+uint64_t vz_start(struct vz_home *home); /* what vz_entry calls */
 
 static struct vz_link link_to_agent;
 static struct vz_target self;
@@ -69,7 +69,7 @@ static void start(struct kit_hooked *k)
 	prepare(k);
 	/* As the tracer leaves it. */
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &(uint64_t){ UINT64_MAX }, NULL, 8);
-	vz_start(&home);
+	KIT_CHECK(vz_start(&home) == 0, "home by itself");
 	KIT_CHECK(vz_boot.home_done == 1, "home");
 	KIT_CHECK(vz_boot.create_result == 0, "%lld", (long long)vz_boot.create_result);
 }
@@ -301,7 +301,7 @@ static void refused(struct kit_hooked *k)
 
 	prepare(k);
 	vz_boot.libc[VZ_LIBC_pthread_create] = (uint64_t)(uintptr_t)no_thread;
-	vz_start(&home);
+	KIT_CHECK(vz_start(&home) == 0, "home by itself");
 	KIT_CHECK(vz_boot.home_done == 1 && vz_boot.create_result == EAGAIN, "home");
 	rc = vz_link_open(&link_to_agent, SECOND, &err);
 	KIT_CHECK(rc == -ECANCELED, "%d, status %u", rc, vz_boot.status);

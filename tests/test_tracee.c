@@ -125,7 +125,7 @@ static int64_t call(struct vz_tracee *t, long nr, const uint64_t args[6])
 	int64_t result = 0;
 
 	cr_assert_eq(vz_tracee_get(t, &cpu), 0);
-	cr_assert_eq(vz_arch_frame(&cpu, (uint64_t)(uintptr_t)restore_rt, &frame), 0);
+	cr_assert_eq(vz_arch_frame(&cpu, (uint64_t)(uintptr_t)restore_rt, 0, &frame), 0);
 	local = (struct iovec){ frame.bytes, frame.len };
 	remote = (struct iovec){ (void *)(uintptr_t)frame.raddr, frame.len };
 	cr_assert_eq(process_vm_writev(t->tid, &local, 1, &remote, 1, 0), (ssize_t)frame.len);
@@ -185,7 +185,7 @@ Test(tracee, several_system_calls_in_one_stop, .timeout = 60)
 	for (int i = 0; i < 3; i++) {
 		static struct vz_frame frame;
 
-		cr_assert_eq(vz_arch_frame(&cpu, (uint64_t)(uintptr_t)restore_rt, &frame), 0);
+		cr_assert_eq(vz_arch_frame(&cpu, (uint64_t)(uintptr_t)restore_rt, 0, &frame), 0);
 		vz_arch_remote_syscall(&cpu, &frame, (uint64_t)(uintptr_t)syscall_insn, SYS_getppid,
 				       none, regs);
 		cr_assert_eq(vz_tracee_set_regs(&t, regs), 0);
