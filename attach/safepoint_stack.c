@@ -357,7 +357,7 @@ int vz_safepoint_new(const struct vz_target *target, const struct vz_objects *ob
 	};
 	s->stack = malloc(sizeof(*s->stack));
 	if (s->stack)
-		rc = vz_unwinder_new(target, objects, &s->unwinder);
+		rc = vz_unwinder_new(target, maps, objects, &s->unwinder);
 	if (rc == 0)
 		rc = vz_safepoint_learn(s);
 	if (rc < 0)

@@ -28,13 +28,14 @@ struct block {
 
 struct vz_unwinder {
 	const struct vz_target *target;
+	const struct vz_maps *maps;
 	const struct vz_objects *objects;
 	unw_addr_space_t space;
 	struct block blocks[NBLOCKS];
 	/* of the stack that is being followed */
 	const struct vz_cpu *cpu;
 	uint8_t *stack;
-	uint64_t stack_start;
+	uint64_t stack_start, stack_end; /* the end is that of the mapping */
 	size_t stack_len, stack_room;
 	bool no_info; /* code was met that has no unwind information */
 };
@@ -107,7 +108,7 @@ static int access_mem(unw_addr_space_t space, unw_word_t raddr, unw_word_t *word
 	(void)space;
 	if (write)
 		return -UNW_EINVAL;
-	if (raddr >= u->stack_start && raddr - u->stack_start < STACK_MAX) {
+	if (raddr >= u->stack_start && raddr < u->stack_end) {
 		rc = extend_stack(u, raddr);
 		if (rc == 0)
 			memcpy(word, u->stack + (raddr - u->stack_start), sizeof(*word));
@@ -208,8 +209,8 @@ static int no_resume(unw_addr_space_t space, unw_cursor_t *cursor, void *arg)
 
 /* ---- the walk ---- */
 
-int vz_unwinder_new(const struct vz_target *target, const struct vz_objects *objects,
-		    struct vz_unwinder **ret)
+int vz_unwinder_new(const struct vz_target *target, const struct vz_maps *maps,
+		    const struct vz_objects *objects, struct vz_unwinder **ret)
 {
 	static unw_accessors_t accessors = {
 		.find_proc_info = find_proc_info,
@@ -226,6 +227,7 @@ int vz_unwinder_new(const struct vz_target *target, const struct vz_objects *obj
 	if (!u)
 		return -ENOMEM;
 	u->target = target;
+	u->maps = maps;
 	u->objects = objects;
 	u->space = unw_create_addr_space(&accessors, 0);
 	if (!u->space) {
@@ -282,10 +284,12 @@ static bool walk_once(struct vz_unwinder *u, unw_cursor_t *cursor, uint64_t *las
 void vz_unwind(struct vz_unwinder *u, const struct vz_cpu *cpu, struct vz_native_stack *ret)
 {
 	uint64_t sp = vz_arch_sp(cpu);
+	const struct vz_map *map = vz_maps_find(u->maps, sp);
 	unw_cursor_t cursor;
 
 	u->cpu = cpu;
 	u->stack_start = sp & ~(uint64_t)(PAGE - 1);
+	u->stack_end = map ? map->end : 0;
 	u->stack_len = 0;
 	u->no_info = false;
 	ret->count = 1;

@@ -14,7 +14,7 @@
 #include "attach/arch.h"
 #include "attach/elfsym.h"
 
-enum { VZ_UNWIND_MAX = 8192 }; /* frames; a Python call is up to five of them */
+enum { VZ_UNWIND_MAX = 1 << 16 }; /* frames; a Python call is up to five of them */
 
 enum vz_unwind_end {
 	VZ_UNWIND_ROOT,    /* the last frame says of itself that nothing called it */
@@ -32,17 +32,17 @@ struct vz_native_frame {
 struct vz_native_stack {
 	enum vz_unwind_end end;
 	size_t count;
-	struct vz_native_frame frames[VZ_UNWIND_MAX]; /* innermost first */
+	struct vz_native_frame frames[VZ_UNWIND_MAX]; /* innermost first; allocate it */
 };
 
 struct vz_unwinder;
 
 /**
- * OBJECTS and TARGET must outlive it.  What it learns of tables is kept, so that
+ * What is given must outlive it.  What it learns of tables is kept, so that
  * stops are short; make a new one when the target has mapped other code.  -ENOMEM.
  */
-int vz_unwinder_new(const struct vz_target *target, const struct vz_objects *objects,
-		    struct vz_unwinder **ret);
+int vz_unwinder_new(const struct vz_target *target, const struct vz_maps *maps,
+		    const struct vz_objects *objects, struct vz_unwinder **ret);
 void vz_unwinder_free(struct vz_unwinder *unwinder);
 
 /** Follow the stack of a thread that is stopped in state CPU; never fails, RET->end tells. */
