@@ -72,11 +72,45 @@ def with_held_gil():
     plain_loop()
 
 
+def prctl(*arguments):
+    import ctypes
+    ctl.expect(ctypes.CDLL(None).prctl(*arguments) == 0, "prctl%r" % (arguments,))
+
+
+def undumpable():
+    prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+
+
+def strict():
+    """In strict mode only read and write are left: waits in the one, without giving up the GIL."""
+    import ctypes
+    import os
+    library = ctypes.PyDLL(None)
+    buffer = ctypes.create_string_buffer(1)
+    pipe = os.open(sys.argv[3], os.O_RDWR)
+    library.prctl(22, 1, 0, 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_STRICT
+    library.read(pipe, buffer, 1)
+
+
+def filtered():
+    """A filter that allows everything: one BPF instruction."""
+    import ctypes
+    program = ctypes.create_string_buffer(b"\x06\0\0\0\0\0\xff\x7f", 8)
+
+    class Fprog(ctypes.Structure):
+        _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+    prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    prctl(22, 2, ctypes.byref(Fprog(1, ctypes.addressof(program))), 0, 0)
+
+
 def main():
     how = sys.argv[2] if len(sys.argv) > 2 else "loop"
+    # what it does to itself before anybody looks
+    {"undumpable": undumpable, "filter": filtered}.get(how, int)()
     ctl.ready()
     {"loop": plain_loop, "cprofile": with_cprofile, "setprofile": with_setprofile,
-     "settrace": with_settrace, "tools": with_all_tools, "gil": with_held_gil}[how]()
+     "settrace": with_settrace, "tools": with_all_tools, "gil": with_held_gil,
+     "strict": strict, "undumpable": plain_loop, "filter": plain_loop}[how]()
     ctl.finish()
 
 
