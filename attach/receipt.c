@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "attach/json.h"
 #include "attach/util.h"
@@ -114,10 +115,45 @@ static void restored_line(const struct vz_report *r, struct vz_text *t)
 	left_lines(r->residue.text, t);
 }
 
+/* What the borrowed thread waited in; NULL: nothing, or nothing that has a name here. */
+static const char *wait_name(long nr)
+{
+	static const struct {
+		long nr;
+		const char *name;
+	} waits[] = {
+		{ SYS_futex, "futex" },
+		{ SYS_read, "read" },
+		{ SYS_poll, "poll" },
+		{ SYS_ppoll, "ppoll" },
+		{ SYS_select, "select" },
+		{ SYS_pselect6, "pselect" },
+		{ SYS_epoll_wait, "epoll_wait" },
+		{ SYS_epoll_pwait, "epoll_pwait" },
+		{ SYS_nanosleep, "nanosleep" },
+		{ SYS_clock_nanosleep, "clock_nanosleep" },
+		{ SYS_recvfrom, "recvfrom" },
+		{ SYS_recvmsg, "recvmsg" },
+		{ SYS_accept, "accept" },
+		{ SYS_accept4, "accept4" },
+		{ SYS_wait4, "wait4" },
+		{ SYS_waitid, "waitid" },
+		{ SYS_restart_syscall, "a wait taken up again" },
+	};
+
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
+		if (waits[i].nr == nr)
+			return waits[i].name;
+	return NULL;
+}
+
 /* How the one thread was borrowed. */
 static void pause_line(const struct vz_report *r, struct vz_text *t)
 {
-	add(t, "  pause      thread %d for %.0f us", (int)r->borrowed_tid, r->pause_us);
+	const char *wait = wait_name(r->borrowed_syscall);
+
+	add(t, "  pause      thread %d%s%s for %.0f us", (int)r->borrowed_tid,
+	    wait ? ", blocked in " : "", wait ? wait : "", r->pause_us);
 	if (r->home_us > 0)
 		add(t, " (back home after %.0f us)", r->home_us);
 	if (r->attempts > 1)
@@ -253,6 +289,7 @@ size_t vz_receipt_json(const struct vz_report *r, enum vz_exit exit, const struc
 	vz_json_number(&t, "attempts", r->attempts);
 	add(&t, ",\"long_wait\":%s", r->long_wait ? "true" : "false");
 	vz_json_number(&t, "borrowed_tid", (uint64_t)r->borrowed_tid);
+	add(&t, ",\"borrowed_syscall\":%ld", r->borrowed_syscall);
 	vz_json_number(&t, "events", r->totals.events);
 	vz_json_number(&t, "calls", r->file.calls);
 	vz_json_number(&t, "bytes", r->file.bytes);

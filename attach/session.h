@@ -39,6 +39,7 @@ struct vz_report {
 	double gil_wait_us, install_us, remove_us;
 	unsigned attempts;
 	pid_t borrowed_tid;
+	long borrowed_syscall; /* that it was blocked in; -1: none, or unknown */
 	bool long_wait;
 	uint64_t duration_ns;
 	struct vz_drain_totals totals;

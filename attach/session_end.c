@@ -122,6 +122,7 @@ static void undo_inject(struct session *s)
 	if (s->opened && s->report->recorded)
 		vz_pystate_witness(s->python_before, &s->target, &s->python,
 				   s->link.control->tool_id);
+	s->report->borrowed_syscall = s->injection.syscall;
 	left = !s->opened || agent_leaves(s);
 	if (s->opened)
 		copy_control(s);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "attach/receipt.h"
 
@@ -23,6 +24,7 @@ static struct vz_report good(void)
 		.home_us = 234.5,
 		.attempts = 1,
 		.borrowed_tid = 4712,
+		.borrowed_syscall = -1,
 		.duration_ns = 10 * UINT64_C(1000000000),
 		.totals = { .events = 1234567, .threads = 3, .functions = 1000 },
 		.file = { .calls = 617283, .bytes = 2500000 },
@@ -119,6 +121,9 @@ Test(receipt, how_the_thread_was_borrowed)
 	struct vz_report r = good();
 
 	SAYS(&r, "; no other thread was stopped\n");
+	r.borrowed_syscall = SYS_futex;
+	SAYS(&r, "thread 4712, blocked in futex for 123 us (");
+	r.borrowed_syscall = -1;
 	r.attempts = 3;
 	r.home_us = 0; /* nobody knows */
 	SAYS_NOT(&r, "no other thread");
