@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -113,6 +114,25 @@ int vz_session_fail_output(struct session *s, const char *what, int error)
 	return -error;
 }
 
+/*
+ * A file of our own making, which only we can read.  One of that name may be the rest of a
+ * recording that was cut short; somebody else's, a link or a FIFO is not for us to write to.
+ */
+static int open_part(const char *path)
+{
+	const int how = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+	int fd = open(path, how, 0600);
+	struct stat st;
+
+	if (fd >= 0 || errno != EEXIST)
+		return fd;
+	if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	    unlink(path) == 0)
+		return open(path, how, 0600);
+	errno = EEXIST;
+	return -1;
+}
+
 static int step_output(struct session *s)
 {
 	int rc = vz_opts_output(s->opts, s->target.comm, s->err);
@@ -123,7 +143,7 @@ static int step_output(struct session *s)
 	if (!s->opts->force && access(s->opts->output, F_OK) == 0)
 		return vz_session_fail_output(s, "will not overwrite", EEXIST);
 	snprintf(s->part, sizeof(s->part), "%s.part", s->opts->output);
-	s->out_fd = open(s->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	s->out_fd = open_part(s->part);
 	return s->out_fd < 0 ? vz_session_fail_output(s, "cannot write", errno) : 0;
 }
 

@@ -273,6 +273,29 @@ Test(session, a_directory_that_cannot_be_written, .timeout = 60)
 	clean(&run);
 }
 
+/* Whoever may create files beside the output must not get the trace. */
+Test(session, an_unfinished_file_of_somebody_else, .timeout = 60)
+{
+	static struct run run;
+	struct stat st;
+
+	start(&run, busy);
+	run.opts.duration_ns = 100 * 1000 * 1000;
+	cr_assert_eq(mkfifo(run.part, 0666), 0);
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_USAGE, "%d %s", run.exit, run.err.what);
+	cr_assert_not(run.report.recorded);
+	cr_assert(there(run.part), "not ours, so it stays");
+	cr_assert_eq(unlink(run.part), 0);
+	/* the rest of a recording of ours that was cut short */
+	close(open(run.part, O_WRONLY | O_CREAT, 0666));
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_OK, "%d %s: %s", run.exit, run.err.what, run.err.why);
+	cr_assert_eq(stat(run.opts.output_given, &st), 0);
+	cr_assert_eq(st.st_mode & 0777, 0600);
+	clean(&run);
+}
+
 Test(session, a_ring_that_is_too_small, .timeout = 60)
 {
 	static struct run run;
