@@ -39,12 +39,15 @@ class Target:
         path.chmod(0o666)
         with open(path, "r+b") as file:
             self._block = mmap.mmap(file.fileno(), _CTL["SIZE"])
-        self.child = child.Child([python, where.TARGETS / (name + ".py"), path] + list(args), folder,
-                                 name="target", env=env, user=user)
+        self.child = self.launch(python, name, path, args, folder, env, user)
         self.pid = self.child.pid
         self.clients = None  # a load that ends before the target does
         if wait:
             self.wait_ready()
+
+    def launch(self, python, name, control, args, folder, env, user):
+        return child.Child([python, where.TARGETS / (name + ".py"), control] + list(args), folder,
+                           name="target", env=env, user=user)
 
     def wait_ready(self):
         child.wait_until(lambda: self.get("READY") or not self.child.alive(), "target ready", 60)
