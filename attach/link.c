@@ -160,6 +160,31 @@ static void beat(struct vz_link *link)
 			&link->beats, sizeof(link->beats));
 }
 
+/* vz_err_try() keeps the first hint: these come before the general one. */
+static void explain_thread(const struct vz_link *link, struct vz_err *err)
+{
+	err->exit = VZ_EXIT_UNSAFE;
+	if (link->boot.error == VZ_AGENT_NO_THREAD)
+		vz_err_why(err, "pthread_create: %s: it has all the threads that it may have",
+			   strerror((int)link->boot.create_result));
+	else /* not even one that stays to say so */
+		vz_err_why(err, "it was refused a thread, or the right to its own memory "
+				"(limits, seccomp), and left");
+	vz_err_try(err,
+		   "raise pids.max of its control group, or RLIMIT_NPROC of its user; the target "
+		   "goes on");
+}
+
+static void explain_memfd(const struct vz_link *link, struct vz_err *err)
+{
+	err->exit = VZ_EXIT_PERMISSION;
+	vz_err_why(err, "memfd_create: %s%s", strerror((int)link->boot.create_result),
+		   link->boot.create_result == EPERM ? ": a seccomp filter forbids it" : "");
+	vz_err_try(err,
+		   "allow memfd_create in the seccomp profile of its container; the target goes "
+		   "on");
+}
+
 static int fail_open(struct vz_link *link, int rc, struct vz_err *err)
 {
 	const struct vz_target *t = link->target;
@@ -174,18 +199,15 @@ static int fail_open(struct vz_link *link, int rc, struct vz_err *err)
 	if (rc == -ESTALE)
 		vz_err_why(err, "vizattach was not let run for %u ms, so the agent left again",
 			   (unsigned)(HEARTBEAT_NS / 1000000));
-	else if (link->boot.error == VZ_AGENT_NO_THREAD)
-		vz_err_why(err, "pthread_create: %s", strerror((int)link->boot.create_result));
+	else if (link->boot.error == VZ_AGENT_NO_THREAD || rc == -EFAULT || rc == -ESRCH)
+		explain_thread(link, err);
+	else if (link->boot.error == VZ_AGENT_NO_MEMFD)
+		explain_memfd(link, err);
 	else if (link->boot.error == VZ_AGENT_NO_MEMORY)
-		vz_err_why(err, "memfd_create or mmap was refused (memory limit or seccomp)");
-	else if (rc == -EFAULT || rc == -ESRCH)
-		vz_err_why(err, "it was refused a thread, or the right to its own memory "
-				"(limits, seccomp), and left");
+		vz_err_why(err, "it may have no more memory (its control group, or RLIMIT_AS)");
 	else
 		vz_err_why(err, "%s", strerror(-rc));
-	vz_err_try(err, "a smaller --ring-size, or a look at its seccomp filter and memory limit; "
-			"the target "
-			"goes on");
+	vz_err_try(err, "a smaller --ring-size; the target goes on");
 	return rc;
 }
 

@@ -40,6 +40,15 @@ static const char *object_name(const struct vz_object *object)
 	return soname[0] ? soname : vz_basename(vz_object_path(object));
 }
 
+/* Alpine calls it ld-musl-x86_64.so.1, Debian libc.so; both hold loader and C library. */
+static bool is_musl(const struct vz_object *object)
+{
+	const char *name = object_name(object);
+
+	return vz_starts_with(name, "libc.musl-") || vz_starts_with(name, "ld-musl-") ||
+	       (!strcmp(name, "libc.so") && vz_object_symbol(object, "__dls3", NULL));
+}
+
 static void find_libraries(const struct vz_objects *objects, struct libraries *ret)
 {
 	memset(ret, 0, sizeof(*ret));
@@ -47,7 +56,7 @@ static void find_libraries(const struct vz_objects *objects, struct libraries *r
 		const struct vz_object *object = objects->items[i];
 		const char *name = object_name(object);
 
-		if (vz_starts_with(name, "libc.musl-") || vz_starts_with(name, "ld-musl-"))
+		if (is_musl(object))
 			ret->musl = true;
 		else if (!strcmp(name, "libc.so.6") && !ret->libc)
 			ret->libc = object;

@@ -40,7 +40,7 @@ static bool memory_gone(struct session *s, uint64_t timeout_ns)
 	uint64_t deadline = vz_now_ns() + timeout_ns;
 
 	while (vz_link_alive(&s->link)) {
-		if (vz_now_ns() >= deadline)
+		if (!vz_session_sweep(s) && vz_now_ns() >= deadline)
 			return false;
 		vz_session_sleep_ms(1);
 	}

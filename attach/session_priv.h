@@ -43,6 +43,11 @@ struct session {
 void vz_session_sleep_ms(long ms);
 /** Describe why the output cannot be used; returns -ERROR. */
 int vz_session_fail_output(struct session *s, const char *what, int error);
+/**
+ * Unmap what the agent could not unmap by itself, because the target may have no more threads:
+ * once nobody runs in it.  Needs a fresh s->link.boot; false: not now, or not needed.
+ */
+bool vz_session_sweep(struct session *s);
 /** Undo what was done, finish the trace, and say how it went; RC is what stopped the steps, 0:
  * nothing. */
 enum vz_exit vz_session_finish(struct session *s, int rc);

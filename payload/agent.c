@@ -220,8 +220,11 @@ static int make_arena(void)
 	if (fd < 0) /* before Linux 6.3 */
 		fd = vz_sys(VZ_SYS_MEMFD_CREATE, (long)"vizattach",
 			    VZ_MFD_CLOEXEC | VZ_MFD_ALLOW_SEALING, 0);
-	if (fd < 0)
+	if (fd < 0) {
+		vz_boot.create_result = -fd;
+		vz_boot.error = VZ_AGENT_NO_MEMFD;
 		return -1;
+	}
 	vz_boot.arena_fd = (int32_t)fd;
 	if (vz_sys(VZ_SYS_FTRUNCATE, fd, (long)vz_boot.arena_bytes, 0) < 0)
 		return -1;
@@ -338,7 +341,8 @@ static void *agent_main(void *unused)
 	}
 	vz_hooks = vz_boot.hook == VZ_HOOK_PROFILE ? &vz_hook_profile : &vz_hook_monitoring;
 	if (make_arena() < 0) {
-		vz_boot.error = VZ_AGENT_NO_MEMORY;
+		if (!vz_boot.error)
+			vz_boot.error = VZ_AGENT_NO_MEMORY;
 		__atomic_store_n(&vz_boot.status, VZ_STATE_FAILED, __ATOMIC_RELEASE);
 		vz_sleep_ns(FAILED_STAY_NS); /* so that the tool can read why */
 	} else {

@@ -9,6 +9,8 @@
 enum {
 	CLONE_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000,
 	UNBORN_STAY_NS = 200 * 1000 * 1000, /* so that the tool can read why */
+	REAPER_TRIES = 50,                  /* it may be at its limit of threads for a moment */
+	REAPER_PAUSE_NS = 5 * 1000 * 1000,
 };
 
 static uint8_t reaper_stack[4096] __attribute__((aligned(64)));
@@ -90,8 +92,8 @@ static uint64_t home_pc(void)
 		path[n++] = *s;
 	path[n] = '\0';
 	fd = vz_sys6(VZ_SYS_OPENAT, -100, (long)path, 02000000, 0, 0, 0);
-	if (fd < 0)
-		return fd == -2 ? 1 : 0;
+	if (fd < 0) /* also where there is no /proc, or one of other numbers */
+		return vz_task_gone(vz_boot.home_tid) ? 1 : 0;
 	len = vz_sys(VZ_SYS_READ, fd, (long)text, sizeof(text) - 1);
 	vz_sys(VZ_SYS_CLOSE, fd, 0, 0);
 	if (len <= 0)
@@ -129,7 +131,14 @@ void vz_leave(void)
 	if (vz_boot.arena_fd >= 0)
 		vz_sys(VZ_SYS_CLOSE, vz_boot.arena_fd, 0, 0);
 	vz_boot.arena_fd = -1;
-	vz_clone_reaper(reaper_stack + sizeof(reaper_stack), CLONE_FLAGS);
+	for (int i = 0; vz_clone_reaper(reaper_stack + sizeof(reaper_stack), CLONE_FLAGS) < 0;
+	     i++) {
+		if (i == REAPER_TRIES) {
+			vz_boot.error = VZ_AGENT_NO_REAPER; /* the tool unmaps us, if it is there */
+			break;
+		}
+		vz_sleep_ns(REAPER_PAUSE_NS);
+	}
 }
 
 int vz_leave_unborn(void)

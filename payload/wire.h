@@ -111,7 +111,7 @@ enum vz_command {
 /* Why the agent failed or left, in vz_control.error. */
 enum vz_agent_error {
 	VZ_AGENT_OK = 0,
-	VZ_AGENT_NO_MEMORY = 1,    /* memfd_create or mmap refused */
+	VZ_AGENT_NO_MEMORY = 1,    /* ftruncate or mmap refused */
 	VZ_AGENT_NO_THREAD = 2,    /* pthread_create refused */
 	VZ_AGENT_FINALIZING = 3,   /* the interpreter is shutting down */
 	VZ_AGENT_PROFILER = 4,     /* another profile function is installed */
@@ -122,6 +122,8 @@ enum vz_agent_error {
 	VZ_AGENT_LEASE = 9,        /* the tool was silent for too long; left by itself */
 	VZ_AGENT_EVAL_FRAME = 10,  /* another frame evaluator is installed */
 	VZ_AGENT_CANCELLED = 11,   /* told to stop before it got the GIL */
+	VZ_AGENT_NO_MEMFD = 12,    /* memfd_create refused; create_result says why */
+	VZ_AGENT_NO_REAPER = 13,   /* the thread that unmaps everything refused: the tool must */
 };
 
 struct vz_control {
@@ -393,7 +395,7 @@ struct vz_boot {
 	uint32_t home_done;  /* 1: it is on its last instructions home */
 	uint64_t home_ticks; /* time-stamp counter at that moment */
 	uint64_t entry_ticks;
-	int64_t create_result; /* what pthread_create returned */
+	int64_t create_result; /* what pthread_create returned, or memfd_create's error */
 	uint64_t arena_raddr;
 	uint64_t private_raddr; /* per-thread state of the payload, wiped on fork */
 	uint64_t private_bytes;

@@ -96,7 +96,8 @@ Test(link, opens_what_the_agent_made)
 	cr_assert_neq(l.link.control->lease, lease);
 	for (uint32_t state = 0; state < 20; state++) {
 		l.link.control->state = state;
-		cr_assert_eq(vz_link_state(&l.link), state <= VZ_STATE_FAILED ? state : VZ_STATE_FAILED);
+		cr_assert_eq(vz_link_state(&l.link),
+			     state <= VZ_STATE_FAILED ? state : VZ_STATE_FAILED);
 	}
 	vz_link_stop(&l.link);
 	cr_assert_eq(l.link.control->command, VZ_COMMAND_STOP);
@@ -158,9 +159,19 @@ Test(link, says_why_the_agent_did_not_start)
 	l.boot.create_result = EAGAIN;
 	cr_assert_eq(vz_link_open(&l.link, SECOND, &l.err), -ECANCELED);
 	cr_assert_not_null(strstr(l.err.why, strerror(EAGAIN)), "%s", l.err.why);
+	cr_assert_not_null(strstr(l.err.hint, "pids.max"), "%s", l.err.hint);
+	cr_assert_eq(l.err.exit, VZ_EXIT_UNSAFE);
 	l.boot.error = VZ_AGENT_NO_MEMORY;
 	cr_assert_eq(vz_link_open(&l.link, SECOND, &l.err), -ECANCELED);
-	cr_assert_not_null(strstr(l.err.why, "memfd_create or mmap"), "%s", l.err.why);
+	cr_assert_not_null(strstr(l.err.why, "no more memory"), "%s", l.err.why);
+	cr_assert_eq(l.err.exit, VZ_EXIT_UNEXPECTED);
+	l.boot.error = VZ_AGENT_NO_MEMFD;
+	l.boot.create_result = EPERM;
+	cr_assert_eq(vz_link_open(&l.link, SECOND, &l.err), -ECANCELED);
+	cr_assert_not_null(strstr(l.err.why, "memfd_create: Operation not permitted: a seccomp"),
+			   "%s", l.err.why);
+	cr_assert_not_null(strstr(l.err.hint, "allow memfd_create"), "%s", l.err.hint);
+	cr_assert_eq(l.err.exit, VZ_EXIT_PERMISSION);
 	l.link.boot_raddr = 16; /* unmapped */
 	cr_assert_lt(vz_link_open(&l.link, SECOND, &l.err), 0);
 	cr_assert_not(vz_link_alive(&l.link));

@@ -117,7 +117,8 @@ static void until_unmapped(void)
 		usleep(500);
 }
 
-/* No signal of the program is for the agent, but those with which libc's setuid asks every thread. */
+/* No signal of the program is for the agent, but those with which libc's setuid asks every thread.
+ */
 static void check_mask(void)
 {
 	struct vz_status status;
@@ -166,7 +167,8 @@ static void a_life(struct kit_hooked *k)
 	vz_link_close(&link_to_agent);
 	until_unmapped();
 	k->restore_thread(state);
-	KIT_CHECK(k->run("import sys\nassert sys.getprofile() is None\ndef g(): pass\ng()\n") == 0, "-");
+	KIT_CHECK(k->run("import sys\nassert sys.getprofile() is None\ndef g(): pass\ng()\n") == 0,
+		  "-");
 }
 
 Test(payload_agent, a_life, .timeout = 100)
@@ -305,7 +307,7 @@ static void refused(struct kit_hooked *k)
 	KIT_CHECK(vz_boot.home_done == 1 && vz_boot.create_result == EAGAIN, "home");
 	rc = vz_link_open(&link_to_agent, SECOND, &err);
 	KIT_CHECK(rc == -ECANCELED, "%d, status %u", rc, vz_boot.status);
-	KIT_CHECK(err.exit == VZ_EXIT_UNEXPECTED && strstr(err.why, "pthread_create"), "%s", err.why);
+	KIT_CHECK(err.exit == VZ_EXIT_UNSAFE && strstr(err.why, "pthread_create"), "%s", err.why);
 }
 
 Test(payload_agent, no_thread_for_it, .timeout = 100)

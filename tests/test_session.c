@@ -427,3 +427,57 @@ Test(session, a_gil_that_is_never_free, .timeout = 60)
 	cr_assert_eq(kill(run.s.pid, 0), 0);
 	clean(&run);
 }
+
+/*
+ * A program that may have no more threads, as with pids.max: not even the agent, or only not the
+ * one that unmaps it in the end.  Either way nothing stays.  "lines" is a seccomp filter.
+ */
+static const char no_threads[] =
+	"import ctypes, struct\n"
+	"def deny(lines):\n"
+	"    code = b''.join(struct.pack('=HBBI', *line) for line in lines)\n"
+	"    code = ctypes.create_string_buffer(code)\n"
+	"    program = struct.pack('@HP', len(lines), ctypes.addressof(code))\n"
+	"    libc = ctypes.CDLL(None)\n"
+	"    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program) == 0\n"
+	"ALLOW, ENOSYS, EAGAIN = 0x7fff0000, 0x50026, 0x5000b\n";
+static const char no_thread_at_all[] =
+	"deny([(0x20, 0, 0, 0), (0x15, 2, 0, 56), (0x15, 1, 0, 435), (6, 0, 0, ALLOW),\n"
+	"      (6, 0, 0, EAGAIN)])\n";
+/* Only clone without CLONE_SETTLS; libc does without clone3. */
+static const char no_raw_thread[] =
+	"deny([(0x20, 0, 0, 0), (0x15, 4, 0, 435), (0x15, 0, 2, 56), (0x20, 0, 0, 16),\n"
+	"      (0x45, 0, 2, 0x80000), (6, 0, 0, ALLOW), (6, 0, 0, ENOSYS), (6, 0, 0, EAGAIN)])\n";
+
+static void record_without_threads(struct run *run, const char *filter)
+{
+	static char program[4096];
+
+	snprintf(program, sizeof(program), "%s%s%s", no_threads, filter, busy);
+	start(run, program);
+	record(run);
+	cr_assert(run->report.compared);
+	cr_assert(run->report.restored, "%s", run->report.residue.text);
+	cr_assert_eq(kill(run->s.pid, 0), 0);
+}
+
+Test(session, no_thread_for_the_agent, .timeout = 60)
+{
+	static struct run run;
+
+	record_without_threads(&run, no_thread_at_all);
+	cr_assert_eq(run.exit, VZ_EXIT_UNSAFE, "%s: %s", run.err.what, run.err.why);
+	cr_assert_not_null(strstr(run.err.why, "refused a thread"), "%s", run.err.why);
+	cr_assert_not(there(run.part));
+	clean(&run);
+}
+
+Test(session, no_thread_to_unmap_the_agent, .timeout = 60)
+{
+	static struct run run;
+
+	record_without_threads(&run, no_raw_thread);
+	cr_assert_eq(run.exit, VZ_EXIT_OK, "%s: %s", run.err.what, run.err.why);
+	check_trace(&run);
+	clean(&run);
+}
