@@ -152,8 +152,8 @@ static void pause_line(const struct vz_report *r, struct vz_text *t)
 {
 	const char *wait = wait_name(r->borrowed_syscall);
 
-	add(t, "  pause      thread %d%s%s for %.0f us", (int)r->borrowed_tid,
-	    wait ? ", blocked in " : "", wait ? wait : "", r->pause_us);
+	add(t, "  pause      thread %d%s%s%s for %.0f us", (int)r->borrowed_tid,
+	    wait ? ", blocked in " : "", wait ? wait : "", wait ? "," : "", r->pause_us);
 	if (r->home_us > 0)
 		add(t, " (back home after %.0f us)", r->home_us);
 	if (r->attempts > 1)

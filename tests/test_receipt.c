@@ -122,7 +122,7 @@ Test(receipt, how_the_thread_was_borrowed)
 
 	SAYS(&r, "; no other thread was stopped\n");
 	r.borrowed_syscall = SYS_futex;
-	SAYS(&r, "thread 4712, blocked in futex for 123 us (");
+	SAYS(&r, "thread 4712, blocked in futex, for 123 us (");
 	r.borrowed_syscall = -1;
 	r.attempts = 3;
 	r.home_us = 0; /* nobody knows */
