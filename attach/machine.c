@@ -103,6 +103,19 @@ static void look_capability(struct vz_finding *f)
 			       "no CAP_SYS_PTRACE: only your own processes; all others need sudo");
 }
 
+static void refuse_yama(struct vz_finding *f, long scope, const char *words)
+{
+	struct vz_err err;
+
+	vz_err_set(&err, VZ_EXIT_PERMISSION, EPERM, "cannot attach here");
+	vz_err_why(&err, "kernel.yama.ptrace_scope is %s", words);
+	vz_err_try(&err, "%s",
+		   scope == 3   ? "boot with kernel.yama.ptrace_scope below 3"
+		   : scope == 2 ? "sudo vizattach ..."
+				: "sudo vizattach ..., or sudo sysctl kernel.yama.ptrace_scope=0");
+	vz_finding_refuse(f, EPERM, &err);
+}
+
 static void look_yama(struct vz_finding *f)
 {
 	static const char *const words[] = {
@@ -113,28 +126,18 @@ static void look_yama(struct vz_finding *f)
 	};
 	_cleanup_free_ char *text = NULL;
 	bool cap = own_capabilities() >> CAP_PTRACE_BIT & 1;
-	struct vz_err err;
 	size_t len;
 	int rc = vz_slurp("/proc/sys/kernel/yama/ptrace_scope", SMALL_BYTES, &text, &len);
-	long scope = rc < 0 ? 0 : strtol(text, NULL, 10);
+	long scope = rc < 0 ? -1 : strtol(text, NULL, 10);
 
-	if (rc < 0 || scope < 0 || scope > 3) {
-		vz_finding_say(f, rc == -ENOENT ? VZ_FOUND_OK : VZ_FOUND_UNKNOWN,
-			       rc == -ENOENT ? "not in this kernel"
-					     : "ptrace_scope is not readable");
-		return;
-	}
-	if (scope == 0 || (scope < 3 && cap)) {
+	if (rc == -ENOENT)
+		vz_finding_say(f, VZ_FOUND_OK, "not in this kernel");
+	else if (scope < 0 || scope > 3)
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "ptrace_scope is not readable");
+	else if (scope == 0 || (scope < 3 && cap))
 		vz_finding_say(f, VZ_FOUND_OK, "kernel.yama.ptrace_scope is %s", words[scope]);
-		return;
-	}
-	vz_err_set(&err, VZ_EXIT_PERMISSION, EPERM, "cannot attach here");
-	vz_err_why(&err, "kernel.yama.ptrace_scope is %s", words[scope]);
-	vz_err_try(&err, "%s",
-		   scope == 3   ? "boot with kernel.yama.ptrace_scope below 3"
-		   : scope == 2 ? "sudo vizattach ..."
-				: "sudo vizattach ..., or sudo sysctl kernel.yama.ptrace_scope=0");
-	vz_finding_refuse(f, EPERM, &err);
+	else
+		refuse_yama(f, scope, words[scope]);
 }
 
 /* ---- where we are ---- */

@@ -103,26 +103,38 @@ static void process_name(pid_t pid, char *buf, size_t size)
 		snprintf(buf, size, "%s", status.comm);
 }
 
-/* A debugger may hold a single thread: ask all of them. */
+/* A debugger may hold a single thread, and each has its own seccomp mode: ask all of them. */
+static void look_at_threads(struct vz_scene *s)
+{
+	for (size_t i = 0; i < s->tasks.count; i++) {
+		struct vz_status status;
+		pid_t tid = s->tasks.items[i].tid;
+
+		if (vz_status_read(s->target->pid, tid, &status) < 0)
+			continue;
+		if (status.tracer_pid)
+			s->tracer = status.tracer_pid;
+		if (status.seccomp == 1)
+			s->strict_tid = tid;
+		else if (status.seccomp)
+			s->filtered++;
+		else
+			s->unfiltered++;
+	}
+}
+
 static void check_traced(struct vz_scene *s, struct vz_finding *f)
 {
 	struct vz_err err;
 	char name[32];
-	pid_t tracer = 0;
 
-	for (size_t i = 0; i < s->tasks.count && !tracer; i++) {
-		struct vz_status status;
-
-		if (vz_status_read(s->target->pid, s->tasks.items[i].tid, &status) == 0)
-			tracer = status.tracer_pid;
-	}
-	if (!tracer) {
+	if (!s->tracer) {
 		vz_finding_say(f, VZ_FOUND_OK, "nobody traces it");
 		return;
 	}
-	process_name(tracer, name, sizeof(name));
+	process_name(s->tracer, name, sizeof(name));
 	vz_refusal(s, VZ_EXIT_BUSY, &err);
-	vz_err_why(&err, "it is being traced by %s (pid %d)", name, (int)tracer);
+	vz_err_why(&err, "it is being traced by %s (pid %d)", name, (int)s->tracer);
 	vz_err_try(&err, "stop %s first, then run again", name);
 	vz_finding_refuse(f, EBUSY, &err);
 }
@@ -203,40 +215,28 @@ static void check_shadow_stack(struct vz_scene *s, struct vz_finding *f)
 
 /* ---- what it has forbidden itself ---- */
 
-/* Each thread has its own mode; any of them might be the one that is borrowed. */
+/* Any thread might be the one that is borrowed. */
 static void check_seccomp(struct vz_scene *s, struct vz_finding *f)
 {
 	struct vz_err err;
-	size_t filtered = 0, unread = 0;
 
-	for (size_t i = 0; i < s->tasks.count; i++) {
-		struct vz_status status;
-		pid_t tid = s->tasks.items[i].tid;
-
-		if (vz_status_read(s->target->pid, tid, &status) < 0) {
-			unread++;
-			continue;
-		}
-		filtered += status.seccomp == 2;
-		if (status.seccomp != 1)
-			continue;
+	if (s->strict_tid) {
 		vz_refusal(s, VZ_EXIT_UNSAFE, &err);
 		vz_err_why(&err,
 			   "thread %d is in strict seccomp mode: the kernel kills it for any call "
 			   "but read and write",
-			   (int)tid);
+			   (int)s->strict_tid);
 		vz_err_try(&err, "record the program without its sandbox");
 		vz_finding_refuse(f, EPERM, &err);
-		return;
-	}
-	if (filtered)
+	} else if (s->filtered) {
 		vz_finding_say(f, VZ_FOUND_WARN,
 			       "a filter guards it; memfd_create, mmap, mprotect, munmap, clone "
 			       "and futex must be allowed");
-	else if (unread == s->tasks.count)
-		vz_finding_say(f, VZ_FOUND_UNKNOWN, "its threads could not be read");
-	else
+	} else if (s->unfiltered) {
 		vz_finding_say(f, VZ_FOUND_OK, "no filter");
+	} else {
+		vz_finding_say(f, VZ_FOUND_UNKNOWN, "its threads could not be read");
+	}
 }
 
 static void check_new_privileges(struct vz_scene *s, struct vz_finding *f)
@@ -369,6 +369,7 @@ int vz_preflight_process(struct vz_target *target, const struct vz_wish *wish,
 		rc = vz_tasks_read(target->pid, &s.tasks, err);
 	if (rc < 0)
 		return rc;
+	look_at_threads(&s);
 	rc = run_rest(&s, findings, err);
 	vz_tasks_fini(&s.tasks);
 	return rc;

@@ -29,6 +29,9 @@ struct vz_scene {
 	const struct vz_wish *wish;
 	struct vz_status status;
 	struct vz_tasks tasks;
+	/* of all threads */
+	pid_t tracer, strict_tid;
+	size_t unfiltered, filtered; /* by seccomp; the rest could not be read */
 	/* access, see preflight_access.c */
 	int access; /* of its memory: 0 or negative errno */
 	enum vz_kinship kin;

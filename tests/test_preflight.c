@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "attach/preflight.h"
 #include "tests/subject.h"
@@ -199,6 +203,156 @@ Test(preflight, tells_why_access_is_refused)
 	}
 }
 
+/* ---- what it has forbidden itself, and what it may use ---- */
+
+static const struct vz_finding *find(const char *name)
+{
+	for (unsigned i = 0; i < findings.count; i++) {
+		if (!strcmp(findings.items[i].name, name))
+			return &findings.items[i];
+	}
+	cr_assert(false, "there is no check %s", name);
+	return NULL;
+}
+
+/* A child of ours that prepares itself and then waits in a read. */
+static void start_waiting(struct subject *s, void (*prepare)(void))
+{
+	int in[2], out[2];
+	char c;
+
+	cr_assert(pipe(in) == 0 && pipe(out) == 0);
+	s->in = in[1];
+	s->out = out[0];
+	s->pid = fork();
+	if (s->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prepare();
+		if (write(out[1], "x", 1) == 1)
+			(void)!read(in[0], &c, 1);
+		syscall(SYS_exit, 0);
+	}
+	cr_assert_eq(read(s->out, &c, 1), 1);
+}
+
+static void become_strict(void)
+{
+	prctl(PR_SET_SECCOMP, 1);
+}
+
+static void filter_nothing(void)
+{
+	struct sock_filter allow = { 6, 0, 0, 0x7fff0000 };
+	struct sock_fprog program = { 1, &allow };
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_SECCOMP, 2, &program);
+}
+
+Test(preflight, refuses_strict_seccomp_and_warns_of_a_filter)
+{
+	struct subject s;
+	struct verdict v;
+
+	start_waiting(&s, become_strict);
+	judge(&v, s.pid, false);
+	cr_assert_lt(v.rc, 0);
+	cr_assert_eq(v.err.exit, VZ_EXIT_UNSAFE);
+	cr_assert_not_null(strstr(v.err.why, "strict seccomp mode"), "%s", v.err.why);
+	subject_end(&s);
+	start_waiting(&s, filter_nothing);
+	judge(&v, s.pid, false);
+	cr_assert_eq(v.rc, 0, "%s", v.err.why);
+	cr_assert_eq(find("seccomp")->verdict, VZ_FOUND_WARN);
+	cr_assert_eq(find("privileges")->verdict, VZ_FOUND_NOTE);
+	subject_end(&s);
+}
+
+static void limit_memory(void)
+{
+	setrlimit(RLIMIT_AS, &(struct rlimit){ 100 << 20, 100 << 20 });
+}
+
+Test(preflight, refuses_what_would_not_fit)
+{
+	struct vz_wish w = { .ring_bytes = 128 << 20 };
+	struct vz_target target;
+	struct vz_err err;
+	struct subject s;
+
+	start_waiting(&s, limit_memory);
+	cr_assert_eq(vz_target_open(s.pid, &target, &err), 0);
+	findings.count = 0;
+	cr_assert_eq(vz_preflight_process(&target, &w, &findings, &err), -ENOMEM);
+	cr_assert_eq(err.exit, VZ_EXIT_UNSAFE);
+	cr_assert_not_null(strstr(err.why, "RLIMIT_AS"), "%s", err.why);
+	cr_assert_not_null(strstr(err.hint, "--override-limits"), "%s", err.hint);
+	w.override_limits = true;
+	findings.count = 0;
+	cr_assert_eq(vz_preflight_process(&target, &w, &findings, &err), 0);
+	cr_assert_eq(find("memory left")->verdict, VZ_FOUND_WARN);
+	vz_target_close(&target);
+	subject_end(&s);
+}
+
+/* ---- once more ---- */
+
+/* A Python of which only one address is known. */
+static void look(struct subject *s, struct vz_target *target, struct vz_python *python)
+{
+	struct vz_maps maps;
+	struct vz_err err;
+
+	memset(python, 0, sizeof(*python));
+	cr_assert_eq(vz_target_open(s->pid, target, &err), 0);
+	cr_assert_eq(vz_target_open_mem(target), 0);
+	cr_assert_eq(vz_maps_read(s->pid, &maps, &err), 0);
+	python->py[VZ_SYM__PyRuntime] = maps.items[0].start;
+	vz_maps_fini(&maps);
+	cr_assert_eq(vz_preflight_again(target, python, &err), 0);
+}
+
+Test(preflight, sees_that_the_process_is_another_one)
+{
+	static struct vz_python python;
+	struct vz_target target;
+	struct vz_err err;
+	struct subject s;
+
+	cr_assert(subject_plain(&s));
+	look(&s, &target, &python);
+	target.start_time++; /* as if the number had been given to a new process */
+	cr_assert_eq(vz_preflight_again(&target, &python, &err), -ESRCH);
+	cr_assert_eq(err.exit, VZ_EXIT_NO_PROCESS);
+	target.start_time--;
+	subject_end(&s);
+	cr_assert_eq(vz_preflight_again(&target, &python, &err), -ESRCH);
+	vz_target_close(&target);
+}
+
+Test(preflight, sees_that_the_program_is_another_one, .timeout = 60)
+{
+	static struct vz_python python;
+	struct vz_target target;
+	struct vz_status status;
+	struct vz_err err;
+	struct subject s;
+	char shell[] = "/bin/sh", option[] = "-c", text[] = "echo x; read line; exec sleep 1000";
+	char *argv[] = { shell, option, text, NULL };
+
+	cr_assert(subject_start(&s, argv));
+	look(&s, &target, &python);
+	cr_assert_eq(write(s.in, "\n", 1), 1);
+	do {
+		sched_yield();
+		cr_assert_eq(vz_status_read(s.pid, 0, &status), 0);
+	} while (strcmp(status.comm, "sleep") != 0);
+	cr_assert_eq(vz_preflight_again(&target, &python, &err), -ESRCH);
+	cr_assert_not_null(strstr(err.why, "exec"), "%s", err.why);
+	vz_target_close(&target);
+	subject_end(&s);
+}
+
 /* ---- the interpreter ---- */
 
 struct view {
@@ -307,6 +461,33 @@ Test(preflight, sees_a_layout_that_is_not_the_tables, .timeout = 100)
 		view_check(&view);
 		cr_assert_eq(view.rc, -ENOTSUP, "%s", found.gl_pathv[i]);
 		cr_assert_eq(view.err.exit, VZ_EXIT_UNSUPPORTED);
+		view_close(&view, &s);
+	}
+	globfree(&found);
+}
+
+Test(preflight, tells_who_waits_with_the_gil, .timeout = 100)
+{
+	glob_t found;
+
+	find_pythons(&found);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		struct subject s;
+		struct view view;
+
+		if (!vz_pyver_find(python_minor(found.gl_pathv[i])) ||
+		    !view_open(&view, &s, found.gl_pathv[i],
+			       "import ctypes\n"
+			       "read = ctypes.PyDLL(None).read\n"
+			       "buffer = ctypes.create_string_buffer(1)\n"
+			       "os.write(1, b'x')\n"
+			       "read(0, buffer, 1)"))
+			continue;
+		while (find("gil")->verdict != VZ_FOUND_WARN)
+			view_check(&view);
+		cr_assert_eq(view.rc, 0);
+		cr_assert_not_null(strstr(find("gil")->text, "waits in read"), "%s",
+				   find("gil")->text);
 		view_close(&view, &s);
 	}
 	globfree(&found);
