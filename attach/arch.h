@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 enum {
-	VZ_ARCH_WORDS = 27,           /* x86-64: struct user_regs_struct */
+	VZ_ARCH_WORDS = 27, /* x86-64: struct user_regs_struct */
 	VZ_ARCH_CODE_BEFORE = 7,
 	VZ_ARCH_XSTATE_MAX = 1 << 16, /* AMX makes it 11 KiB today */
 	VZ_ARCH_FRAME_MAX = VZ_ARCH_XSTATE_MAX + 4096,
@@ -56,13 +56,14 @@ enum vz_restart {
 	VZ_RESTART_SAME,    /* the kernel would issue it again; so do we */
 	VZ_RESTART_BLOCK,   /* through restart_syscall: the kernel knows the time left */
 	VZ_RESTART_REISSUE, /* the kernel says EINTR though no signal came; issued again */
-	VZ_RESTART_EINTR,   /* it ends with EINTR: cannot be helped, or just what its caller expects */
+	VZ_RESTART_EINTR,   /* it ends with EINTR: cannot be helped, or just what its caller expects
+			     */
 };
 enum vz_restart vz_arch_restart(const struct vz_cpu *cpu);
 
 /* A frame ready to be written. */
 struct vz_frame {
-	uint64_t raddr; /* where it goes */
+	uint64_t raddr;   /* where it goes */
 	uint64_t sp;      /* stack pointer of a call: it returns to RESTORE_RT */
 	uint64_t call_sp; /* stack pointer of a system call: it returns to FIRST, then there */
 	size_t len;

@@ -172,8 +172,8 @@ enum vz_restart vz_arch_restart(const struct vz_cpu *cpu)
 	if (rax == -ERESTART_RESTARTBLOCK)
 		return absolute_futex(cpu) ? VZ_RESTART_SAME : VZ_RESTART_BLOCK;
 	if (rax == -EINTR)
-		return ends_with_eintr(nr) && !cpu->eintr_ok ? VZ_RESTART_REISSUE :
-							       VZ_RESTART_EINTR;
+		return ends_with_eintr(nr) && !cpu->eintr_ok ? VZ_RESTART_REISSUE
+							     : VZ_RESTART_EINTR;
 	return VZ_RESTART_NONE;
 }
 
@@ -188,8 +188,8 @@ static void home_state(const struct vz_cpu *cpu, bool sigreturn, uint64_t *rax, 
 	switch (vz_arch_restart(cpu)) {
 	case VZ_RESTART_SAME:
 	case VZ_RESTART_REISSUE:
-		*rax = (uint64_t)(vz_arch_issued(cpu) < 0 ? vz_arch_syscall(cpu) :
-							     vz_arch_issued(cpu));
+		*rax = (uint64_t)(vz_arch_issued(cpu) < 0 ? vz_arch_syscall(cpu)
+							  : vz_arch_issued(cpu));
 		*rip = r->rip - SYSCALL_LEN;
 		break;
 	case VZ_RESTART_BLOCK:

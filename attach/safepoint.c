@@ -48,7 +48,7 @@ enum { NEVER = -1, NO_LIMIT_ARG = -1, UNKNOWN_LIMIT = -2 };
  */
 static const struct poor_wait {
 	long nr;
-	int limit; /* index of the argument, or one of the above */
+	int limit;         /* index of the argument, or one of the above */
 	bool milliseconds; /* -1 means no limit; else a null pointer does */
 } poor_waits[] = {
 	{ SYS_epoll_wait, 3, true },
@@ -174,8 +174,10 @@ static int rank_poor(const struct poor_wait *wait, const struct vz_task *task)
 		return RANK_POOR;
 	if (wait->limit == NO_LIMIT_ARG)
 		return RANK_EXACT;
-	return (wait->milliseconds ? (uint32_t)task->args[wait->limit] :
-				     task->args[wait->limit]) == none ? RANK_EXACT : RANK_POOR;
+	return (wait->milliseconds ? (uint32_t)task->args[wait->limit] : task->args[wait->limit]) ==
+			       none
+		       ? RANK_EXACT
+		       : RANK_POOR;
 }
 
 /* Calls whose rest of the time only the kernel knows (its restart block). */

@@ -21,28 +21,107 @@
  * does while it waits for all threads; fork all of them; exit and abort never return.
  */
 static const char *const refused_in_libc[] = {
-	"malloc*", "__libc_malloc*", "calloc", "__libc_calloc", "realloc*", "__libc_realloc",
-	"free", "cfree", "__libc_free", "memalign", "__libc_memalign", "aligned_alloc",
-	"posix_memalign", "valloc", "pvalloc", "__libc_valloc", "__libc_pvalloc", "mallopt",
-	"mallinfo*", "mtrace", "muntrace", "mcheck*", "__libc_freeres", "__malloc_*",
-	"pthread_create", "pthread_exit", "pthread_detach", "pthread_attr_*", "pthread_getattr_*",
-	"pthread_atfork", "__pthread_atfork", "__register_atfork", "pthread_key_*",
-	"__pthread_key_*", "pthread_setname_np", "pthread_getname_np", "pthread_cancel",
-	"__call_tls_dtors", "__nptl_*", "__pthread_unwind*", "pthread_setattr_default_np",
-	"fork", "__fork", "__libc_fork", "_Fork", "vfork", "__vfork", "clone", "__clone", "clone3",
-	"__clone2", "posix_spawn*", "system", "__libc_system", "popen", "_IO_popen", "_IO_proc_open",
-	"exit", "_exit", "_Exit", "quick_exit", "abort", "__cxa_*", "on_exit", "atexit",
-	"__assert*", "__libc_fatal", "__stack_chk_fail", "__fortify_fail", "__chk_fail",
-	"dl*", "__libc_dl*", "_dl_*", "__tls_get_addr*", "setuid", "seteuid", "setreuid",
-	"setresuid", "setgid", "setegid", "setregid", "setresgid", "setgroups", "initgroups",
-	"setns", "iconv_open", "__gconv_*", "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk",
-	"setcontext", "swapcontext", "makecontext",
+	"malloc*",
+	"__libc_malloc*",
+	"calloc",
+	"__libc_calloc",
+	"realloc*",
+	"__libc_realloc",
+	"free",
+	"cfree",
+	"__libc_free",
+	"memalign",
+	"__libc_memalign",
+	"aligned_alloc",
+	"posix_memalign",
+	"valloc",
+	"pvalloc",
+	"__libc_valloc",
+	"__libc_pvalloc",
+	"mallopt",
+	"mallinfo*",
+	"mtrace",
+	"muntrace",
+	"mcheck*",
+	"__libc_freeres",
+	"__malloc_*",
+	"pthread_create",
+	"pthread_exit",
+	"pthread_detach",
+	"pthread_attr_*",
+	"pthread_getattr_*",
+	"pthread_atfork",
+	"__pthread_atfork",
+	"__register_atfork",
+	"pthread_key_*",
+	"__pthread_key_*",
+	"pthread_setname_np",
+	"pthread_getname_np",
+	"pthread_cancel",
+	"__call_tls_dtors",
+	"__nptl_*",
+	"__pthread_unwind*",
+	"pthread_setattr_default_np",
+	"fork",
+	"__fork",
+	"__libc_fork",
+	"_Fork",
+	"vfork",
+	"__vfork",
+	"clone",
+	"__clone",
+	"clone3",
+	"__clone2",
+	"posix_spawn*",
+	"system",
+	"__libc_system",
+	"popen",
+	"_IO_popen",
+	"_IO_proc_open",
+	"exit",
+	"_exit",
+	"_Exit",
+	"quick_exit",
+	"abort",
+	"__cxa_*",
+	"on_exit",
+	"atexit",
+	"__assert*",
+	"__libc_fatal",
+	"__stack_chk_fail",
+	"__fortify_fail",
+	"__chk_fail",
+	"dl*",
+	"__libc_dl*",
+	"_dl_*",
+	"__tls_get_addr*",
+	"setuid",
+	"seteuid",
+	"setreuid",
+	"setresuid",
+	"setgid",
+	"setegid",
+	"setregid",
+	"setresgid",
+	"setgroups",
+	"initgroups",
+	"setns",
+	"iconv_open",
+	"__gconv_*",
+	"longjmp",
+	"_longjmp",
+	"siglongjmp",
+	"__longjmp_chk",
+	"setcontext",
+	"swapcontext",
+	"makecontext",
 };
 
 /* What another allocator may export under the names of libc's. */
 static const char *const malloc_family[] = {
-	"malloc", "calloc", "realloc", "free", "memalign", "posix_memalign", "aligned_alloc",
-	"valloc", "pvalloc", "cfree", "malloc_usable_size", "_Znwm", "_Znam", "_ZdlPv", "_ZdaPv",
+	"malloc",        "calloc", "realloc", "free",  "memalign",           "posix_memalign",
+	"aligned_alloc", "valloc", "pvalloc", "cfree", "malloc_usable_size", "_Znwm",
+	"_Znam",         "_ZdlPv", "_ZdaPv",
 };
 
 static const char *const other_mallocs[] = { "jemalloc", "tcmalloc", "mimalloc" };
@@ -89,8 +168,7 @@ static int add_function(struct vz_safepoint *s, const char *name, uint64_t start
 		s->functions = more;
 		s->room = room;
 	}
-	s->functions[s->nfunctions++] =
-		(struct vz_function){ start, start + size, name, refused };
+	s->functions[s->nfunctions++] = (struct vz_function){ start, start + size, name, refused };
 	return 0;
 }
 
@@ -189,7 +267,8 @@ static const char *object_name(const struct vz_object *object)
 	return object ? vz_basename(vz_object_path(object)) : "no file";
 }
 
-/* The greenlet library switches C stacks: what lies above its frames belongs to others, who wait. */
+/* The greenlet library switches C stacks: what lies above its frames belongs to others, who wait.
+ */
 static bool is_stack_switch(const struct vz_object *object)
 {
 	return strstr(object_name(object), "_greenlet.") != NULL;
@@ -215,7 +294,8 @@ static bool in_libc(const struct vz_safepoint *s, const struct vz_object *object
 	return object && (object == s->libc || object == s->libpthread);
 }
 
-/* The frame is in libc.  *UNNAMED: the innermost unnamed one that nobody vouches for yet, 0: none. */
+/* The frame is in libc.  *UNNAMED: the innermost unnamed one that nobody vouches for yet, 0: none.
+ */
 static int check_libc_frame(const struct vz_safepoint *s, const struct vz_object *object, size_t i,
 			    uint64_t pc, uint64_t *unnamed, char *why, size_t size)
 {

@@ -76,6 +76,7 @@ struct vz_status {
 	pid_t ns_pid; /* innermost number of NStgid */
 	int ns_depth; /* how many numbers NStgid has */
 	int seccomp;  /* 0 off, 1 strict, 2 filter */
+	int seccomp_filters;
 	int no_new_privs;
 	bool shadow_stack; /* x86 CET in use: a forged return address would be fatal */
 	unsigned threads;

@@ -263,6 +263,7 @@ static const struct status_field status_fields[] = {
 	{ "Gid:",        AT(gid),                    NUMBER },
 	{ "NSpid:",      AT(ns_pid),                 LAST_NUMBER },
 	{ "Seccomp:",    AT(seccomp),                NUMBER },
+	{ "Seccomp_filters:", AT(seccomp_filters),   NUMBER },
 	{ "NoNewPrivs:", AT(no_new_privs),           NUMBER },
 	{ "Threads:",    AT(threads),                NUMBER },
 	{ "VmRSS:",      AT(rss_bytes),              KIB },

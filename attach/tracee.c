@@ -233,6 +233,19 @@ uint64_t vz_tracee_rseq(struct vz_tracee *t)
 	return conf.pointer;
 }
 
+int vz_tracee_filter(struct vz_tracee *t, unsigned index, struct sock_filter *to, size_t max)
+{
+	long n;
+
+	vz_step("SECCOMP_GET_FILTER");
+	n = ptrace(PTRACE_SECCOMP_GET_FILTER, t->tid, (unsigned long)index, NULL);
+	if (n > 0 && (size_t)n <= max)
+		n = ptrace(PTRACE_SECCOMP_GET_FILTER, t->tid, (unsigned long)index, to);
+	else if (n >= 0)
+		return -E2BIG;
+	return n < 0 ? -errno : (int)n;
+}
+
 void vz_tracee_detach(struct vz_tracee *t)
 {
 	if (!t->seized)

@@ -10,6 +10,7 @@
 #ifndef VZ_ATTACH_TRACEE_H
 #define VZ_ATTACH_TRACEE_H
 
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,6 +43,11 @@ int vz_tracee_syscall(struct vz_tracee *t, uint64_t timeout_ns, int64_t *result)
 bool vz_tracee_signal_pending(struct vz_tracee *t, uint64_t sigmask);
 /** Address of its rseq area; 0: none. */
 uint64_t vz_tracee_rseq(struct vz_tracee *t);
+/**
+ * Its INDEXth seccomp filter, the newest first: number of instructions, at most MAX
+ * of which are copied; -ENOENT: no more; -EACCES: needs CAP_SYS_ADMIN.
+ */
+int vz_tracee_filter(struct vz_tracee *t, unsigned index, struct sock_filter *to, size_t max);
 /** Let it go; safe to call at any time. */
 void vz_tracee_detach(struct vz_tracee *t);
 

@@ -124,8 +124,7 @@ static int access_reg(unw_addr_space_t space, unw_regnum_t number, unw_word_t *v
 	const struct vz_unwinder *u = arg;
 
 	(void)space;
-	if (write || number < 0 ||
-	    vz_arch_unwind_register(u->cpu, (unsigned)number, value) < 0)
+	if (write || number < 0 || vz_arch_unwind_register(u->cpu, (unsigned)number, value) < 0)
 		return -UNW_EBADREG;
 	return 0;
 }

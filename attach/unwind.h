@@ -46,7 +46,6 @@ int vz_unwinder_new(const struct vz_target *target, const struct vz_maps *maps,
 void vz_unwinder_free(struct vz_unwinder *unwinder);
 
 /** Follow the stack of a thread that is stopped in state CPU; never fails, RET->end tells. */
-void vz_unwind(struct vz_unwinder *unwinder, const struct vz_cpu *cpu,
-	       struct vz_native_stack *ret);
+void vz_unwind(struct vz_unwinder *unwinder, const struct vz_cpu *cpu, struct vz_native_stack *ret);
 
 #endif /* VZ_ATTACH_UNWIND_H */
