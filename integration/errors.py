@@ -254,6 +254,25 @@ def no_tool_id(cell, python, folder):
         refused(cell, attempt(subject.pid, folder), 6, "monitoring")
 
 
+def left_behind(cell, python, folder):
+    """The program keeps us from giving our monitoring id back: seen from outside, named, exit 1."""
+    if python.minor[1] < 12:
+        raise board.Skip("no sys.monitoring")
+    with target.Target(python.path, "plain", folder, ("kept-tool",)) as subject:
+        subject.settle()
+        run = attempt(subject.pid, folder)
+        receipt = run.receipt()
+        refused(cell, run, 1, "something of ours is left", "of sys.monitoring is still ours")
+        cell.equal(receipt.get("restored"), False, "receipt.restored")
+        residue = receipt.get("residue", {})
+        cell.equal(residue.get("monitoring_ids"), "left", "receipt.residue.monitoring_ids")
+        cell.equal(residue.get("hooks"), "ok", "receipt.residue.hooks")
+        cell.check(run.path.exists(), "no trace")
+        cell.check(subject.advances(), "target not healthy: " + subject.child.stderr()[-500:])
+        wrong = subject.quit()
+        cell.check(not wrong, wrong)
+
+
 def twice(cell, python, folder):
     """While one vizattach records, another one is refused, and the first goes on."""
     with target.Target(python.path, "plain", folder, ("loop",)) as subject:
@@ -273,7 +292,8 @@ ONCE = [("no-process", no_process), ("thread-id", thread_id), ("zombie", zombie)
         ("output-nowhere", output_nowhere), ("opted-out", opted_out)]
 EACH = [("stopped", stopped), ("traced", traced), ("twice", twice), ("held-gil", held_gil),
         ("disk-full", disk_full), ("cprofile", foreign_profiler("cprofile", "profil")),
-        ("setprofile", foreign_profiler("setprofile", "profil")), ("no-tool-id", no_tool_id)]
+        ("setprofile", foreign_profiler("setprofile", "profil")), ("no-tool-id", no_tool_id),
+        ("left-behind", left_behind)]
 
 
 def run(wanted_pythons=(), wanted=()):

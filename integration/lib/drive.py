@@ -29,6 +29,8 @@ class Attempt:
         if status == 0:
             self.cell.equal(receipt.get("restored"), True,
                             f"receipt.restored ({receipt.get('left')})")
+            self.cell.none([f"{what} {verdict}" for what, verdict in receipt.get("residue", {}).items()
+                            if verdict not in ("ok", "none", "grew")], "receipt.residue")
             self.cell.equal(receipt.get("lost"), 0, "receipt.lost")
         trace.check(self.cell, recording.path, self.case)
 

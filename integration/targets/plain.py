@@ -58,6 +58,12 @@ def with_all_tools():
         ctl.expect(sys.monitoring.get_tool(number) == "tool %d" % number, "a tool id changed")
 
 
+def with_kept_tool():
+    """Whatever frees a monitoring id does nothing here."""
+    sys.monitoring.free_tool_id = lambda number: None
+    plain_loop()
+
+
 def with_held_gil():
     """Waits inside C without giving up the GIL, until the driver writes to the pipe."""
     import ctypes
@@ -109,7 +115,7 @@ def main():
     {"undumpable": undumpable, "filter": filtered}.get(how, int)()
     ctl.ready()
     {"loop": plain_loop, "cprofile": with_cprofile, "setprofile": with_setprofile,
-     "settrace": with_settrace, "tools": with_all_tools, "gil": with_held_gil,
+     "settrace": with_settrace, "tools": with_all_tools, "kept-tool": with_kept_tool, "gil": with_held_gil,
      "strict": strict, "undumpable": plain_loop, "filter": plain_loop}[how]()
     ctl.finish()
 
