@@ -192,7 +192,7 @@ static uint32_t record(void)
 		if (__atomic_load_n(&park_wanted, __ATOMIC_ACQUIRE))
 			return PARKED;
 		wait_command(VZ_COMMAND_GO, poll);
-		if (command() == VZ_COMMAND_GO && vz_interps_changed())
+		if (command() == VZ_COMMAND_GO && (vz_interps_changed() || vz_hooks->bare()))
 			scan();
 	}
 	return lost;

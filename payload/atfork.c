@@ -3,24 +3,35 @@
 
 #include "payload/agent.h"
 
-typedef void *(*fork_fn)(void *self, void *const *args, uint64_t nargs, void *names);
+enum { METH_NOARGS = 4 };
 
-struct fork_hook {
-	int64_t refcnt;
-	void *type;
-	fork_fn call;
+/* PyMethodDef */
+struct method_def {
+	const char *name;
+	void *(*call)(void *self, void *unused);
+	int flags;
+	const char *doc;
 };
 
-static struct vz_pytype hook_type;
-static struct fork_hook before, after;
+/* Objects of CPython's, not ours: a program that walks through all objects may hold them when we
+ * are gone. */
+static void *before, *after;
 static uint8_t installed;
 
-static void *on_before(void *self, void *const *args, uint64_t nargs, void *names)
+static void *none(void)
 {
-	(void)self, (void)args, (void)nargs, (void)names;
+	void *value = VZ_PY_DATA(_Py_NoneStruct);
+
+	vz_incref(value);
+	return value;
+}
+
+static void *on_before(void *self, void *unused)
+{
+	(void)self, (void)unused;
 	if (vz_private->alive)
 		vz_agent_park();
-	return VZ_PY_DATA(_Py_NoneStruct);
+	return none();
 }
 
 static int unpark_pending(void *unused)
@@ -32,14 +43,17 @@ static int unpark_pending(void *unused)
 }
 
 /* 3.13 counts threads only after this: so not before fork() has returned to the interpreter. */
-static void *on_after(void *self, void *const *args, uint64_t nargs, void *names)
+static void *on_after(void *self, void *unused)
 {
-	(void)self, (void)args, (void)nargs, (void)names;
+	(void)self, (void)unused;
 	if (vz_private->alive &&
 	    VZ_PY(Py_AddPendingCall, int, int (*)(void *), void *)(unpark_pending, NULL) < 0)
 		vz_agent_unpark();
-	return VZ_PY_DATA(_Py_NoneStruct);
+	return none();
 }
+
+static struct method_def before_def = { "vizattach_before_fork", on_before, METH_NOARGS, NULL };
+static struct method_def after_def = { "vizattach_after_fork", on_after, METH_NOARGS, NULL };
 
 /* os.register_at_fork has no counterpart, so its lists must be where the table says; NULL: no list
  * yet. */
@@ -70,7 +84,7 @@ static int lists_as_expected(void)
 }
 
 /* 1 if HOOK was there and is taken out, or was never there. */
-static int take_out(uint32_t offset, struct fork_hook *hook)
+static int take_out(uint32_t offset, const void *hook)
 {
 	void *list = list_at(main_interp(), offset);
 	int64_t n = list ? VZ_PY(PyList_Size, int64_t, void *)(list) : 0;
@@ -97,9 +111,9 @@ static int call_register(void)
 
 	if (named &&
 	    !VZ_PY(PyDict_SetItemString, int, void *, const char *, void *)(named, "before",
-									    &before) &&
+									    before) &&
 	    !VZ_PY(PyDict_SetItemString, int, void *, const char *,
-		   void *)(named, "after_in_parent", &after))
+		   void *)(named, "after_in_parent", after))
 		result =
 			VZ_PY(PyObject_Call, void *, void *, void *, void *)(function, args, named);
 	if (VZ_PY(PyErr_Occurred, void *, void)())
@@ -116,23 +130,41 @@ void vz_atfork_install(void)
 	if (vz_boot.off.is_before_forkers == VZ_NO_OFFSET || !VZ_PY_HAS(PyList_Type) ||
 	    !lists_as_expected())
 		return;
-	vz_pytype_init(&hook_type, "vizattach", sizeof(struct fork_hook), NULL);
-	hook_type.vectorcall_offset = offsetof(struct fork_hook, call);
-	hook_type.flags = VZ_TPFLAGS_VECTORCALL;
-	hook_type.call = (void *)vz_boot.py[VZ_SYM_PyVectorcall_Call]; /* makes it callable() */
-	before = (struct fork_hook){ 1 << 28, &hook_type, on_before };
-	after = (struct fork_hook){ 1 << 28, &hook_type, on_after };
-	installed = (uint8_t)call_register();
+	before = VZ_PY(PyCFunction_NewEx, void *, struct method_def *, void *, void *)(&before_def,
+										       NULL, NULL);
+	after = VZ_PY(PyCFunction_NewEx, void *, struct method_def *, void *, void *)(&after_def,
+										      NULL, NULL);
+	if (VZ_PY(PyErr_Occurred, void *, void)())
+		VZ_PY(PyErr_Clear, void, void)();
+	installed = before && after && call_register();
+	if (!installed)
+		vz_atfork_remove();
+}
+
+/* Whoever still holds it has sys.is_finalizing: nothing of ours. */
+static void give_up(void **hook)
+{
+	void *other = VZ_PY(PySys_GetObject, void *, const char *)("is_finalizing");
+
+	if (*hook && other && vz_load_ptr(other, VZ_OB_TYPE) == VZ_PY_DATA(PyCFunction_Type))
+		*(void **)((uint8_t *)*hook + VZ_CFUNCTION_ML) =
+			vz_load_ptr(other, VZ_CFUNCTION_ML);
+	vz_xdecref(*hook);
+	*hook = NULL;
 }
 
 unsigned vz_atfork_remove(void)
 {
-	unsigned left;
+	unsigned left = 0;
 
-	if (!installed)
-		return 0;
+	if (installed) {
+		left = !take_out(vz_boot.off.is_before_forkers, before);
+		left += !take_out(vz_boot.off.is_after_forkers_parent, after);
+	}
 	installed = 0;
-	left = !take_out(vz_boot.off.is_before_forkers, &before);
-	left += !take_out(vz_boot.off.is_after_forkers_parent, &after);
+	if (!left) {
+		give_up(&before);
+		give_up(&after);
+	}
 	return left;
 }

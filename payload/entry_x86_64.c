@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "payload/agent.h"
+#include "payload/running.h"
 #include "payload/wire.h"
 
 _Static_assert(offsetof(struct vz_home, xstate) == 16, "used below");
@@ -20,6 +21,7 @@ _Static_assert(offsetof(struct vz_home, xfeatures) == 24, "used below");
 _Static_assert(offsetof(struct vz_home, pop) == 48, "used below");
 _Static_assert(offsetof(struct vz_boot, image_base) == 16, "used below");
 _Static_assert(offsetof(struct vz_boot, image_bytes) == 24, "used below");
+_Static_assert(offsetof(struct vz_running, floor) == 16, "used below");
 
 __asm__(".text\n"
 	".globl vz_entry\n"
@@ -86,9 +88,10 @@ __asm__(".text\n"
 	"	mov (%rdi,%rax), %rax\n"
 	"	cmpb $0, (%rax)\n" /* cframe->use_tracing */
 	"	je 2f\n"
-	"	mov vz_profile_object_offset(%rip), %rax\n"
-	"	mov (%rdi,%rax), %rax\n"
-	"	cmp 24(%rax), %rsp\n" /* struct thread_object.floor */
+	"	cmp vz_running(%rip), %rdi\n"
+	"	jne 2f\n"
+	"	mov 16+vz_running(%rip), %rax\n" /* .floor */
+	"	cmp (%rax), %rsp\n"
 	"	jb 2f\n"
 	"	jmp *vz_default_eval(%rip)\n"
 	"vz_eval_frame_39:\n" /* (thread state, frame, throwflag) */

@@ -37,8 +37,10 @@ struct vz_hook_ops {
 	/** Install in all interpreters and threads, recording open frames.  0 or an enum
 	 * vz_agent_error; then nothing is installed. */
 	uint32_t (*install)(void);
-	/** Interpreters or threads may have been born: install there too. */
+	/** Interpreters or threads may have been born, or lost the hook: install there too. */
 	void (*scan)(void);
+	/** 1 if a thread is there whose hook the program took out.  Needs no GIL. */
+	int (*bare)(void);
 	/** Take everything out that is ours.  Returns how many hooks had to stay. */
 	unsigned (*remove)(void);
 };

@@ -12,10 +12,9 @@
 #include "payload/hook.h"
 #include "payload/intern.h"
 #include "payload/names.h"
+#include "payload/running.h"
 
-enum { NEVENTS = 9, LOOKUP_SLOTS = 4 * VZ_MAX_SLOTS, NO_THREAD = 0 };
-
-static const char SENTINEL_KEY[] = "vizattach";
+enum { NEVENTS = 9 };
 
 typedef void *(*callback_fn)(void *self, void *const *args, uint64_t nargs, void *names);
 
@@ -25,105 +24,18 @@ struct callback {
 	callback_fn call;
 };
 
-/* In each traced thread state's dict. */
-struct sentinel {
-	int64_t refcnt;
-	void *type;
-	struct vz_thread *thread;
-};
-
-static struct vz_pytype callback_type, sentinel_type;
+static struct vz_pytype callback_type;
 static struct callback callbacks[NEVENTS];
-static struct sentinel sentinels[VZ_MAX_SLOTS];
-
-/* The thread of the last event: most events come from the same thread as the one before. */
-static struct {
-	uint64_t self;
-	struct vz_thread *thread;
-} last;
-/* Slot index by thread pointer, open addressing without deletions: rebuilt when threads go. */
-static uint16_t lookup[LOOKUP_SLOTS];
-
-static uint32_t place(uint64_t self)
-{
-	return (uint32_t)((self * UINT64_C(0x9e3779b97f4a7c15)) >> 40) & (LOOKUP_SLOTS - 1);
-}
-
-static void lookup_add(uint32_t index)
-{
-	uint32_t i = place(vz_private->threads[index].self);
-
-	while (lookup[i] != NO_THREAD)
-		i = (i + 1) & (LOOKUP_SLOTS - 1);
-	lookup[i] = (uint16_t)index;
-}
-
-/* Deleting in place: entries behind the hole move up if their place allows. */
-static void lookup_remove(uint32_t index)
-{
-	uint32_t i = place(vz_private->threads[index].self), hole;
-
-	while (lookup[i] != index) {
-		if (lookup[i] == NO_THREAD)
-			return;
-		i = (i + 1) & (LOOKUP_SLOTS - 1);
-	}
-	hole = i;
-	lookup[hole] = NO_THREAD;
-	for (i = (i + 1) & (LOOKUP_SLOTS - 1); lookup[i] != NO_THREAD;
-	     i = (i + 1) & (LOOKUP_SLOTS - 1)) {
-		uint32_t want = place(vz_private->threads[lookup[i]].self);
-
-		if (((i - want) & (LOOKUP_SLOTS - 1)) >= ((i - hole) & (LOOKUP_SLOTS - 1))) {
-			lookup[hole] = lookup[i];
-			lookup[i] = NO_THREAD;
-			hole = i;
-		}
-	}
-}
-
-static void close_thread(struct vz_thread *t)
-{
-	if (!vz_private->alive || !t->in_use)
-		return;
-	if (last.thread == t)
-		last.self = 0;
-	lookup_remove(t->index);
-	vz_thread_close(t);
-}
-
-static void on_sentinel_dealloc(void *self)
-{
-	close_thread(((struct sentinel *)self)->thread);
-}
-
-static struct vz_thread *find_thread(uint64_t self)
-{
-	for (uint32_t i = place(self); lookup[i] != NO_THREAD; i = (i + 1) & (LOOKUP_SLOTS - 1))
-		if (vz_private->threads[lookup[i]].self == self)
-			return &vz_private->threads[lookup[i]];
-	return NULL;
-}
 
 /* Ask CPython to tell us when this, the running, thread state ends. */
 static void bind(struct vz_thread *t, uint8_t *ts)
 {
 	struct vz_saved_error saved;
-	struct sentinel *s = &sentinels[t->index];
-	void *dict;
 
 	vz_error_save(&saved);
-	dict = VZ_PY(PyThreadState_GetDict, void *, void)();
-	*s = (struct sentinel){ .refcnt = 1, .type = &sentinel_type, .thread = t };
-	if (dict && VZ_PY(PyDict_SetItemString, int, void *, const char *,
-			  void *)(dict, SENTINEL_KEY, s) == 0) {
-		t->bound = 1;
+	if (vz_sentinel_put(t, VZ_PY(PyThreadState_GetDict, void *, void)()))
 		t->ts = ts;
-	}
-	if (VZ_PY(PyErr_Occurred, void *, void)())
-		VZ_PY(PyErr_Clear, void, void)();
 	vz_error_restore(&saved);
-	s->refcnt--; /* the dict's reference is the only one */
 }
 
 static struct vz_thread *open_thread(uint8_t *ts, uint64_t self, uint32_t tid, unsigned flags)
@@ -137,7 +49,7 @@ static struct vz_thread *open_thread(uint8_t *ts, uint64_t self, uint32_t tid, u
 		if (vz_interps[i].is == is)
 			t->interp = &vz_interps[i];
 	t->slot->interp = t->interp ? t->interp->id : 0;
-	lookup_add(t->index);
+	vz_running_add(t, self);
 	return t;
 }
 
@@ -151,14 +63,14 @@ __attribute__((noinline)) static struct vz_thread *switch_thread(uint64_t self)
 		vz_agent_in_child();
 		return NULL;
 	}
-	t = find_thread(self);
+	t = vz_running_find(self);
 	if (!t || !t->bound) {
 		ts = vz_ts_current();
 		if (!ts || vz_ts_is_agent(ts))
 			return NULL;
 		/* The same pointer, but a thread that ended unseen before its first event. */
 		if (t && (t->ts != ts || t->ts_id != vz_load(ts, vz_boot.off.ts_id))) {
-			close_thread(t);
+			vz_running_close(t);
 			t = NULL;
 		}
 		if (!t) {
@@ -171,14 +83,13 @@ __attribute__((noinline)) static struct vz_thread *switch_thread(uint64_t self)
 		}
 		bind(t, ts);
 	}
-	last.self = self;
-	last.thread = t;
+	vz_running_set(t, self);
 	return t;
 }
 
 static inline struct vz_thread *last_thread(void)
 {
-	return VZ_LIKELY(last.self == vz_thread_pointer()) ? last.thread : NULL;
+	return VZ_LIKELY(vz_running.key == vz_thread_pointer()) ? vz_running.thread : NULL;
 }
 
 /* Off the common path, and not inlined, so that the path itself needs no stack. */
@@ -437,7 +348,7 @@ static void open_existing(struct vz_interp *in)
 		uint64_t self = vz_load(ts, vz_boot.off.ts_thread_id);
 		struct vz_thread *t;
 
-		if (vz_ts_is_agent(ts) || !self || find_thread(self))
+		if (vz_ts_is_agent(ts) || !self || vz_running_find(self))
 			continue;
 		t = open_thread(ts, self, vz_ts_tid(ts), VZ_SLOT_AT_ATTACH);
 		if (!t)
@@ -450,7 +361,6 @@ static void open_existing(struct vz_interp *in)
 
 static void init_objects(void)
 {
-	vz_pytype_init(&sentinel_type, "vizattach", sizeof(struct sentinel), on_sentinel_dealloc);
 	vz_pytype_init(&callback_type, "vizattach", sizeof(struct callback), NULL);
 	callback_type.vectorcall_offset = offsetof(struct callback, call);
 	callback_type.flags = VZ_TPFLAGS_VECTORCALL;
@@ -486,13 +396,8 @@ static void drop_sentinels(struct vz_interp *in)
 {
 	uint8_t *ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(in->is);
 
-	for (; ts; ts = VZ_PY(PyThreadState_Next, uint8_t *, void *)(ts)) {
-		void *dict = vz_load_ptr(ts, vz_boot.off.ts_dict);
-
-		if (dict &&
-		    VZ_PY(PyDict_DelItemString, int, void *, const char *)(dict, SENTINEL_KEY))
-			VZ_PY(PyErr_Clear, void, void)();
-	}
+	for (; ts; ts = VZ_PY(PyThreadState_Next, uint8_t *, void *)(ts))
+		vz_sentinel_drop(ts);
 }
 
 static unsigned remove_hooks(void)
@@ -508,7 +413,7 @@ static unsigned remove_hooks(void)
 		left += run_in(in, unhook_counted);
 		drop_sentinels(in);
 	}
-	last.self = 0;
+	vz_running.key = 0;
 	return left;
 }
 
@@ -532,4 +437,10 @@ static void agent_scan(void)
 	hook_all();
 }
 
-const struct vz_hook_ops vz_hook_monitoring = { install, agent_scan, remove_hooks };
+/* No program but one that knows our id can take these hooks out. */
+static int bare(void)
+{
+	return 0;
+}
+
+const struct vz_hook_ops vz_hook_monitoring = { install, agent_scan, bare, remove_hooks };

@@ -16,9 +16,11 @@
  * knows how far each thread may go, and takes itself out before that.
  */
 #include "payload/agent.h"
+#include "payload/evaluator.h"
 #include "payload/hook.h"
 #include "payload/intern.h"
 #include "payload/names.h"
+#include "payload/running.h"
 #include "payload/stack.h"
 
 enum {
@@ -29,49 +31,25 @@ enum {
 	TRACE_C_RETURN = 6,
 };
 
-/* What CPython holds for us in c_profileobj: it dies with the thread state. */
-struct thread_object {
-	int64_t refcnt;
-	void *type;
-	struct vz_thread *thread;
-	uint64_t floor; /* the evaluator may not be used below; 0: anywhere; UINT64_MAX: not known
-			   yet */
-};
-_Static_assert(offsetof(struct thread_object, floor) == 24, "used by the evaluators");
-
 enum {
-	PAGE = 4096,
-	PROBE_PAGES = 128,
-	MAIN_STACK_SHARE = 4,
-	MAIN_STACK_MAX = 1 << 20,
 	TRACE_ON = 255,
-	READY_TRIES = 10000
+	READY_TRIES = 10000,
+	LOOKS = 8,            /* threads at a time */
+	RUNTIME_BYTES = 2048, /* of _PyRuntime, where the running thread state is told */
 };
 
-static struct thread_object objects[VZ_MAX_SLOTS];
-static struct vz_pytype object_type;
+/* Where CPython keeps the thread state that runs, in _PyRuntime. */
+static uint64_t *current;
 static uint32_t late_scan; /* set while the agent scans: what it finds has run unseen */
 static uint32_t scanning;
 
 /* Used by the evaluators in entry_x86_64.c. */
 uint64_t vz_profile_offset;
-uint64_t vz_profile_object_offset;
 uint64_t vz_cframe_offset;
 uint64_t vz_profile_function;
-uint64_t vz_default_eval;
-void vz_eval_frame_38(void);
-void vz_eval_frame_39(void);
-void vz_eval_frame_310(void);
 void vz_profile_check(uint8_t *ts, uint64_t sp);
 
 static void scan(void);
-
-static void on_object_dealloc(void *self)
-{
-	struct thread_object *object = self;
-
-	vz_thread_close(object->thread);
-}
 
 /* Set while some interpreter's births are not seen by an evaluator. */
 static uint32_t count_births;
@@ -90,16 +68,46 @@ __attribute__((noinline)) static int check_births(struct vz_thread *t)
 	return 0;
 }
 
-/* Off the common path, and not inlined, so that the path itself needs no stack. */
-__attribute__((noinline)) static int record_slow(struct vz_thread *t, unsigned kind, void *code)
+/* Another thread than at the last event. */
+__attribute__((noinline)) static struct vz_thread *switch_thread(void)
 {
+	uint64_t ts = *current;
+	struct vz_thread *t;
+
+	if (!vz_private->alive) {
+		vz_agent_in_child();
+		return NULL;
+	}
+	t = ts ? vz_running_find(ts) : NULL;
+	if (t)
+		vz_running_set(t, ts);
+	else
+		vz_control->lost_no_slot++; /* its thread state is being taken apart */
+	return t;
+}
+
+static inline struct vz_thread *last_thread(void)
+{
+	return VZ_LIKELY(vz_running.key == *current) ? vz_running.thread : NULL;
+}
+
+/* Off the common path, and not inlined, so that the path itself needs no stack. */
+__attribute__((noinline)) static int record_slow(unsigned kind, void *code)
+{
+	struct vz_thread *t = last_thread();
+
+	if (!t && !(t = switch_thread()))
+		return 0;
 	vz_record_code_slow(t, kind, code);
 	return count_births ? check_births(t) : 0;
 }
 
-__attribute__((noinline)) static int record_c_slow(struct vz_thread *t, unsigned kind,
-						   void *callable)
+__attribute__((noinline)) static int record_c_slow(unsigned kind, void *callable)
 {
+	struct vz_thread *t = last_thread();
+
+	if (!t && !(t = switch_thread()))
+		return 0;
 	vz_record_c_slow(t, kind, vz_load(callable, VZ_CFUNCTION_ML), callable);
 	return count_births ? check_births(t) : 0;
 }
@@ -117,10 +125,10 @@ __attribute__((noinline)) static int notice_child(void)
 	return 0;
 }
 
-static inline __attribute__((always_inline)) int on_event(void *self, void *frame, int what,
-							  void *arg, int minor)
+static inline __attribute__((always_inline)) int on_event(void *frame, int what, void *arg,
+							  int minor)
 {
-	struct vz_thread *t = ((struct thread_object *)self)->thread;
+	struct vz_thread *t = last_thread();
 	unsigned kind;
 	void *code;
 
@@ -130,29 +138,36 @@ static inline __attribute__((always_inline)) int on_event(void *self, void *fram
 		code = minor >= 11 ? vz_load_ptr(vz_load_ptr(frame, vz_boot.off.fr_frame),
 						 vz_boot.off.if_code)
 				   : vz_load_ptr(frame, vz_boot.off.fr_code);
-		return vz_record_fast(t, kind, (uint64_t)code) ? done(t)
-							       : record_slow(t, kind, code);
+		return VZ_LIKELY(t != NULL) && vz_record_fast(t, kind, (uint64_t)code)
+			       ? done(t)
+			       : record_slow(kind, code);
 	}
 	if (what < TRACE_C_CALL || what > TRACE_C_RETURN)
 		return 0;
 	if (!vz_boot.c_calls)
-		return VZ_LIKELY(t->limit) ? 0 : notice_child();
+		return VZ_LIKELY(t && t->limit) ? 0 : notice_child();
 	kind = what == TRACE_C_CALL     ? VZ_EV_C_CALL
 	       : what == TRACE_C_RETURN ? VZ_EV_C_RETURN
 					: VZ_EV_C_RAISE;
-	return vz_record_fast(t, kind, vz_load(arg, VZ_CFUNCTION_ML)) ? done(t)
-								      : record_c_slow(t, kind, arg);
+	return VZ_LIKELY(t != NULL) && vz_record_fast(t, kind, vz_load(arg, VZ_CFUNCTION_ML))
+		       ? done(t)
+		       : record_c_slow(kind, arg);
 }
 
-/* 3.8-3.10 */
+/*
+ * 3.8-3.10.  SELF is NULL: what is there, sys.getprofile() would show to the program,
+ * which may keep it or set it again.
+ */
 static int on_event_10(void *self, void *frame, int what, void *arg)
 {
-	return on_event(self, frame, what, arg, 10);
+	(void)self;
+	return on_event(frame, what, arg, 10);
 }
 
 static int on_event_11(void *self, void *frame, int what, void *arg)
 {
-	return on_event(self, frame, what, arg, 11);
+	(void)self;
+	return on_event(frame, what, arg, 11);
 }
 
 static int is_ours(const void *function)
@@ -167,33 +182,44 @@ static void *profile_function(const uint8_t *ts)
 
 /* 3.8 has no function that sets it for another thread; these are the words that its own setter
  * writes. */
-static void set_by_hand(uint8_t *ts, void *function, struct thread_object *object)
+static void set_by_hand(uint8_t *ts, void *function)
 {
 	void **obj = (void **)(ts + vz_boot.off.ts_c_profileobj), *old = *obj;
 	void *trace = vz_load_ptr(ts, vz_boot.off.ts_c_tracefunc);
 
-	if (object)
-		object->refcnt++;
 	*(void **)(ts + vz_boot.off.ts_c_profilefunc) = NULL;
-	*obj = object;
+	*obj = NULL;
 	if (vz_boot.off.ts_use_tracing != VZ_NO_OFFSET)
 		*(int32_t *)(ts + vz_boot.off.ts_use_tracing) = function || trace;
 	*(void **)(ts + vz_boot.off.ts_c_profilefunc) = function;
 	vz_xdecref(old);
 }
 
-static int set_profile(uint8_t *ts, void *function, struct thread_object *object)
+/* CPython 3.10 and 3.11 keep the tracing flag on the C stack; greenlets bring back one from before
+ * us. */
+static void trace_this_stack(uint8_t *ts)
+{
+	uint8_t *flag;
+
+	if (vz_boot.off.cf_use_tracing == VZ_NO_OFFSET)
+		return;
+	flag = (uint8_t *)vz_load_ptr(ts, vz_boot.off.ts_cframe) + vz_boot.off.cf_use_tracing;
+	if (!*flag && *(int32_t *)(ts + vz_boot.off.ts_tracing) == 0)
+		*flag = TRACE_ON;
+}
+
+static int set_profile(uint8_t *ts, void *function)
 {
 	struct vz_saved_error saved;
 	int rc;
 
 	if (!VZ_PY_HAS(_PyEval_SetProfile) || vz_boot.py_minor < 9) {
-		set_by_hand(ts, function, object);
+		set_by_hand(ts, function);
 		return 0;
 	}
 	/* May run audit hooks, which may veto. */
 	vz_error_save(&saved);
-	rc = VZ_PY(_PyEval_SetProfile, int, void *, void *, void *)(ts, function, object);
+	rc = VZ_PY(_PyEval_SetProfile, int, void *, void *, void *)(ts, function, NULL);
 	if (rc < 0)
 		VZ_PY(PyErr_Clear, void, void)();
 	vz_error_restore(&saved);
@@ -210,24 +236,48 @@ static struct vz_interp *interp_of(const uint8_t *ts)
 	return NULL;
 }
 
+/*
+ * The dict of TS, made if need be.  An exception that is set keeps CPython from
+ * collecting garbage for it: finalizers of the program are not for our thread.
+ */
+static void *dict_of(uint8_t *ts)
+{
+	void **dict = (void **)(ts + vz_boot.off.ts_dict);
+	PyObj *any = VZ_PY_DATA(PyType_Type);
+
+	if (!*dict) {
+		vz_incref(any);
+		VZ_PY(PyErr_Restore, void, void *, void *, void *)(any, NULL, NULL);
+		*dict = VZ_PY(PyDict_New, void *, void)();
+		VZ_PY(PyErr_Clear, void, void)();
+	}
+	return *dict;
+}
+
+static int bind(struct vz_thread *t, uint8_t *ts)
+{
+	struct vz_saved_error saved;
+
+	vz_error_save(&saved);
+	vz_running_add(t, (uint64_t)ts);
+	if (!vz_sentinel_put(t, dict_of(ts)))
+		vz_running_close(t);
+	vz_error_restore(&saved);
+	return t->in_use;
+}
+
 static int adopt(uint8_t *ts, unsigned flags)
 {
 	struct vz_interp *in = interp_of(ts);
-	struct thread_object *object;
 	struct vz_thread *t;
 	uint32_t depth;
 
 	if (vz_ts_is_agent(ts) || !in || profile_function(ts))
 		return 0; /* ours already, or somebody else's: left alone */
 	t = vz_thread_open(ts, vz_load(ts, vz_boot.off.ts_thread_id), vz_ts_tid(ts), flags);
-	if (!t)
+	if (!t || !bind(t, ts))
 		return 0;
-	object = &objects[t->index];
-	*object = (struct thread_object){ .type = &object_type,
-					  .thread = t,
-					  .floor = vz_boot.py_minor == 11 ? UINT64_MAX : 0 };
 	t->interp = in;
-	t->bound = 1;
 	t->slot->interp = in->id;
 	depth = vz_ring_stack(t, VZ_STACK_AT_ATTACH, 0);
 	/* A thread that has not begun still bears its maker's numbers: it will tell its own. */
@@ -240,33 +290,16 @@ static int adopt(uint8_t *ts, unsigned flags)
 		t->slot->flags |= VZ_SLOT_ADOPTED_LATE;
 		vz_control->threads_late++;
 	}
-	if (set_profile(ts, (void *)vz_profile_function, object) < 0) {
-		vz_thread_close(t);
+	if (*current != (uint64_t)vz_agent_ts) {
+		/* On a thread of the program, whose audit hooks and whose use of the setter (which
+		 * is not reentrant) are not to be met with in the midst of anything. */
+		set_by_hand(ts, (void *)vz_profile_function);
+		trace_this_stack(ts);
+	} else if (set_profile(ts, (void *)vz_profile_function) < 0) {
+		vz_sentinel_drop(ts);
 		return -1;
 	}
 	return 1;
-}
-
-static void *get_eval_frame(uint8_t *is)
-{
-	if (VZ_PY_HAS(_PyInterpreterState_GetEvalFrameFunc))
-		return VZ_PY(_PyInterpreterState_GetEvalFrameFunc, void *, void *)(is);
-	return vz_load_ptr(is, vz_boot.off.is_eval_frame);
-}
-
-static void set_eval_frame(uint8_t *is, void *function)
-{
-	if (VZ_PY_HAS(_PyInterpreterState_SetEvalFrameFunc))
-		VZ_PY(_PyInterpreterState_SetEvalFrameFunc, void, void *, void *)(is, function);
-	else
-		*(void **)(is + vz_boot.off.is_eval_frame) = function;
-}
-
-static void *evaluator(void)
-{
-	return vz_boot.py_minor < 9    ? (void *)vz_eval_frame_38
-	       : vz_boot.py_minor < 10 ? (void *)vz_eval_frame_39
-				       : (void *)vz_eval_frame_310;
 }
 
 static uint32_t evaluator_wanted; /* 3.11 only, see above */
@@ -283,8 +316,8 @@ static void set_count_births(void)
 static void hook_eval_frame(struct vz_interp *in)
 {
 	if ((vz_boot.py_minor < 11 || evaluator_wanted) && !in->no_evaluator &&
-	    get_eval_frame(in->is) == (void *)vz_default_eval) {
-		set_eval_frame(in->is, evaluator());
+	    vz_get_evaluator(in->is) == (void *)vz_default_eval) {
+		vz_set_evaluator(in->is, vz_evaluator());
 		in->sees_births = 1;
 	}
 	set_count_births();
@@ -292,75 +325,16 @@ static void hook_eval_frame(struct vz_interp *in)
 
 static void unhook_eval_frame(struct vz_interp *in)
 {
-	if (get_eval_frame(in->is) == evaluator())
-		set_eval_frame(in->is, (void *)vz_default_eval);
+	if (vz_get_evaluator(in->is) == vz_evaluator())
+		vz_set_evaluator(in->is, (void *)vz_default_eval);
 	in->sees_births = 0;
 	in->no_evaluator = 1;
 	set_count_births();
 }
 
-/* How many pages of stack lie below SP, at most PROBE_PAGES, without touching what may not be
- * there. */
-static uint64_t stack_below(uint64_t sp)
-{
-	static struct {
-		uint64_t base, len;
-	} remote[PROBE_PAGES], local;
-	static uint8_t bytes[PROBE_PAGES];
-	long n;
-
-	for (uint64_t i = 0; i < PROBE_PAGES; i++) {
-		remote[i].base = (sp & ~UINT64_C(4095)) - (i + 1) * PAGE;
-		remote[i].len = 1;
-	}
-	local.base = (uint64_t)bytes;
-	local.len = PROBE_PAGES;
-	n = vz_sys6(VZ_SYS_PROCESS_VM_READV, vz_sys(VZ_SYS_GETPID, 0, 0, 0), (long)&local, 1,
-		    (long)remote, PROBE_PAGES, 0);
-	return n > 0 ? (uint64_t)n * PAGE : 0;
-}
-
-/* The main thread's stack grows when it is used; its limit counts, not what is mapped now. */
-static uint64_t main_stack_below(void)
-{
-	struct {
-		uint64_t now, max;
-	} limit = { 0, 0 };
-
-	if (vz_sys(VZ_SYS_GETPID, 0, 0, 0) != vz_sys(VZ_SYS_GETTID, 0, 0, 0) ||
-	    vz_sys(VZ_SYS_GETRLIMIT, VZ_RLIMIT_STACK, (long)&limit, 0) < 0)
-		return 0;
-	limit.now /= MAIN_STACK_SHARE;
-	return limit.now > MAIN_STACK_MAX ? MAIN_STACK_MAX : limit.now;
-}
-
-/* Half of what there is below: the rest belongs to the program. */
-static uint64_t find_floor(uint64_t sp)
-{
-	uint64_t below = stack_below(sp), grows = main_stack_below();
-
-	if (grows > below)
-		below = grows;
-	return sp - below / 2;
-}
-
-/* CPython 3.10 and 3.11 keep the tracing flag on the C stack; greenlets bring back one from before
- * us. */
-static void trace_this_stack(uint8_t *ts)
-{
-	uint8_t *flag;
-
-	if (vz_boot.off.cf_use_tracing == VZ_NO_OFFSET)
-		return;
-	flag = (uint8_t *)vz_load_ptr(ts, vz_boot.off.ts_cframe) + vz_boot.off.cf_use_tracing;
-	if (!*flag && *(int32_t *)(ts + vz_boot.off.ts_tracing) == 0)
-		*flag = TRACE_ON;
-}
-
 /* The evaluators' slow path, on the thread of TS, before a frame starts. */
 void vz_profile_check(uint8_t *ts, uint64_t sp)
 {
-	struct thread_object *object;
 	struct vz_interp *in;
 
 	if (!vz_private->alive) {
@@ -378,11 +352,12 @@ void vz_profile_check(uint8_t *ts, uint64_t sp)
 	if (!is_ours(profile_function(ts)))
 		return;
 	trace_this_stack(ts);
-	object = vz_load_ptr(ts, vz_boot.off.ts_c_profileobj);
-	if (object->floor == UINT64_MAX)
-		object->floor = find_floor(sp);
+	if (vz_running.key != (uint64_t)ts && !switch_thread())
+		return;
+	if (*vz_running.floor == UINT64_MAX)
+		*vz_running.floor = vz_boot.py_minor == 11 ? vz_find_floor(sp) : 0;
 	in = interp_of(ts);
-	if (sp < object->floor && in) {
+	if (sp < *vz_running.floor && in) {
 		in->seen = __atomic_load_n(in->births, __ATOMIC_RELAXED);
 		unhook_eval_frame(in);
 	}
@@ -534,25 +509,47 @@ static unsigned remove_hooks(void)
 	     is = VZ_PY(PyInterpreterState_Next, uint8_t *, void *)(is)) {
 		uint8_t *ts;
 
-		if (get_eval_frame(is) == evaluator())
-			set_eval_frame(is, (void *)vz_default_eval);
+		if (vz_get_evaluator(is) == vz_evaluator())
+			vz_set_evaluator(is, (void *)vz_default_eval);
 		ts = VZ_PY(PyInterpreterState_ThreadHead, uint8_t *, void *)(is);
 		for (; ts; ts = VZ_PY(PyThreadState_Next, uint8_t *, void *)(ts)) {
 			wait_ready(ts);
-			if (is_ours(profile_function(ts)) && set_profile(ts, NULL, NULL) < 0)
-				set_by_hand(ts, NULL, NULL); /* vetoed: we still must leave */
+			vz_sentinel_drop(ts);
+			if (is_ours(profile_function(ts)) && set_profile(ts, NULL) < 0)
+				set_by_hand(ts, NULL); /* vetoed: we still must leave */
 			left += is_ours(profile_function(ts));
 		}
-		left += get_eval_frame(is) == evaluator();
+		left += vz_get_evaluator(is) == vz_evaluator();
 	}
 	return left;
 }
 
+/* _PyRuntime.gilstate.tstate_current: the one word there that follows a swap. */
+static uint64_t *find_current(void)
+{
+	uint8_t *runtime = VZ_PY_DATA(_PyRuntime), *mine = vz_ts_current();
+
+	for (uint32_t at = 0; at < RUNTIME_BYTES; at += 8) {
+		uint64_t *word = (uint64_t *)(runtime + at);
+		int follows;
+
+		if (*(volatile uint64_t *)word != (uint64_t)mine)
+			continue;
+		VZ_PY(PyThreadState_Swap, uint8_t *, void *)(NULL);
+		follows = *(volatile uint64_t *)word == 0;
+		VZ_PY(PyThreadState_Swap, uint8_t *, void *)(mine);
+		if (follows)
+			return word;
+	}
+	return NULL;
+}
+
 static uint32_t install(void)
 {
-	vz_pytype_init(&object_type, "vizattach", sizeof(struct thread_object), on_object_dealloc);
+	current = find_current();
+	if (!current)
+		return vz_fail(VZ_AGENT_LAYOUT, "where the running thread is told was not found");
 	vz_profile_offset = vz_boot.off.ts_c_profilefunc;
-	vz_profile_object_offset = vz_boot.off.ts_c_profileobj;
 	vz_cframe_offset = vz_boot.off.ts_cframe;
 	vz_profile_function = (uint64_t)(vz_boot.py_minor >= 11 ? on_event_11 : on_event_10);
 	vz_default_eval = vz_boot.py[VZ_SYM__PyEval_EvalFrameDefault];
@@ -576,4 +573,23 @@ static uint32_t install(void)
 	return VZ_AGENT_OK;
 }
 
-const struct vz_hook_ops vz_hook_profile = { install, agent_scan, remove_hooks };
+/* sys.setprofile(None) took it out, and no evaluator puts it back. */
+static int bare(void)
+{
+	static uint32_t next;
+	uint32_t used = vz_control->nslots_used;
+
+	for (uint32_t i = 0; count_births && i < LOOKS && i + 1 < used; i++) {
+		struct vz_thread *t = &vz_private->threads[1 + next++ % (used - 1)];
+		uint64_t function;
+
+		/* The thread may end meanwhile: then this is a look too many. */
+		if (t->bound &&
+		    !vz_read_self((uint64_t)t->ts + vz_boot.off.ts_c_profilefunc, &function, 8) &&
+		    !function)
+			return 1;
+	}
+	return 0;
+}
+
+const struct vz_hook_ops vz_hook_profile = { install, agent_scan, bare, remove_hooks };

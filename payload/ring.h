@@ -38,6 +38,7 @@ struct vz_thread {
 	uint8_t *ts; /* PyThreadState; valid while .bound */
 	uint64_t ts_id;
 	uint64_t self; /* pthread_self() */
+	uint64_t key;  /* by which it is found, see running.h */
 	uint64_t stack_key;
 	uint64_t lost;    /* since the last record */
 	uint64_t nothing; /* what .watch points to when there is nothing to watch */

@@ -149,19 +149,20 @@ Test(payload_hooks, c_functions, .timeout = 100)
 /* Which type or module a C function belongs to, which file a Python function is in. */
 static void definitions(struct kit_hooked *k)
 {
-	char *story = record(k, "import time, collections\n"
-				"exec(compile('def ours(): pass\\nours()', '/a/b.py', 'exec'), {})\n"
-				"len([])\n"
-				"[].append(1)\n"
-				"collections.OrderedDict.fromkeys('a')\n"
-				"class L(list): pass\n"
-				"L().insert(0, 1)\n"
-				"time.monotonic()\n");
+	char *story =
+		record(k, "import time, collections\n"
+			  "exec(compile('def ours(): pass\\nours()', '/a/b.py', 'exec'), {})\n"
+			  "len([])\n"
+			  "[].append(1)\n"
+			  "collections.OrderedDict.fromkeys('a')\n"
+			  "class L(list): pass\n"
+			  "L().insert(0, 1)\n"
+			  "time.monotonic()\n");
 	struct vz_reader *r;
 	uint8_t *bytes;
 	static const char *const known[][2] = {
-		{ "ours", "/a/b.py" },  { "len", "builtins" },   { "append", "list" },
-		{ "insert", "list" }, { "monotonic", "time" },
+		{ "ours", "/a/b.py" }, { "len", "builtins" },   { "append", "list" },
+		{ "insert", "list" },  { "monotonic", "time" },
 	};
 	unsigned found = 0;
 
@@ -257,19 +258,20 @@ Test(payload_hooks, deep_recursion, .timeout = 100)
 
 static void names(struct kit_hooked *k)
 {
-	char *story = record(k, "def fä(): pass\n"
-				"fä()\n"
-				"def call(name):\n"
-				"    def f(): pass\n"
-				"    kw = dict(co_name=name)\n"
-				"    if hasattr(f.__code__, 'co_qualname'): kw['co_qualname'] = name\n"
-				"    f.__code__ = f.__code__.replace(**kw)\n"
-				"    f()\n"
-				"call('\\ud800x')\n"
-				"call('\\u20ac')\n"
-				"call('\\U0001f600')\n"
-				"call('n' * 3000)\n"
-				"call('')\n");
+	char *story =
+		record(k, "def fä(): pass\n"
+			  "fä()\n"
+			  "def call(name):\n"
+			  "    def f(): pass\n"
+			  "    kw = dict(co_name=name)\n"
+			  "    if hasattr(f.__code__, 'co_qualname'): kw['co_qualname'] = name\n"
+			  "    f.__code__ = f.__code__.replace(**kw)\n"
+			  "    f()\n"
+			  "call('\\ud800x')\n"
+			  "call('\\u20ac')\n"
+			  "call('\\U0001f600')\n"
+			  "call('n' * 3000)\n"
+			  "call('')\n");
 	char *cut;
 
 	expect(story, "+fä", 1);
@@ -305,18 +307,19 @@ static unsigned without_own_tid(struct kit_hooked *k)
 
 static void threads(struct kit_hooked *k)
 {
-	char *story = record(k, "import threading\n"
-				"def w(n):\n"
-				"    for i in range(n): v(i)\n"
-				"def v(i): pass\n"
-				"ts = [threading.Thread(target=w, args=(100,), name='worker-%d' % i)\n"
-				"      for i in range(4)]\n"
-				"for t in ts: t.start()\n"
-				"for t in ts: t.join()\n"
-				"for i in range(20):\n" /* one after the other: slots are used again */
-				"    t = threading.Thread(target=w, args=(30,), name='late')\n"
-				"    t.start()\n"
-				"    t.join()\n");
+	char *story =
+		record(k, "import threading\n"
+			  "def w(n):\n"
+			  "    for i in range(n): v(i)\n"
+			  "def v(i): pass\n"
+			  "ts = [threading.Thread(target=w, args=(100,), name='worker-%d' % i)\n"
+			  "      for i in range(4)]\n"
+			  "for t in ts: t.start()\n"
+			  "for t in ts: t.join()\n"
+			  "for i in range(20):\n" /* one after the other: slots are used again */
+			  "    t = threading.Thread(target=w, args=(30,), name='late')\n"
+			  "    t.start()\n"
+			  "    t.join()\n");
 	unsigned late = 0, open = 0;
 
 	expect(story, "+w", 24);
@@ -474,7 +477,8 @@ static void losses_end_inside(struct kit_hooked *k)
 	expect(story, "(outer", 0);
 	expect(story, "?many", 1);
 	expect(story, "+shown", 1);
-	KIT_CHECK(told_lost(story) == k->totals.lost, "%llu told", (unsigned long long)told_lost(story));
+	KIT_CHECK(told_lost(story) == k->totals.lost, "%llu told",
+		  (unsigned long long)told_lost(story));
 }
 
 Test(payload_hooks, losses_end_inside, .timeout = 100)
@@ -482,11 +486,66 @@ Test(payload_hooks, losses_end_inside, .timeout = 100)
 	each(8, 13, losses_end_inside);
 }
 
+/* ---- nothing to see ----------------------------------------------------- */
+
+/* Profiling of its own: what was there before can be kept and set again. */
+static void a_profiler(struct kit_hooked *k)
+{
+	char *story = record(k, "import sys\n"
+				"seen = []\n"
+				"def own(frame, event, arg): seen.append(event)\n"
+				"def f(): pass\n"
+				"before = sys.getprofile()\n"
+				"assert before is None, before\n"
+				"f()\n"
+				"sys.setprofile(own)\n"
+				"assert sys.getprofile() is own\n"
+				"f()\n"
+				"sys.setprofile(before)\n"
+				"assert seen.count('call') == 1, seen\n"
+				"f()\n"
+				"assert sys.getprofile() is None\n");
+
+	/* Two at least: on 3.11 nobody puts our hook back before the agent looks. */
+	KIT_CHECK(kit_story_count(story, "+f") >= (k->minor == 11 ? 1 : 2), "%.3000s", story);
+}
+
+Test(payload_hooks, a_profiler, .timeout = 100)
+{
+	each(8, 13, a_profiler);
+}
+
+/* Who walks through all objects finds CPython's, and may keep them when we are gone. */
+static void all_objects(struct kit_hooked *k)
+{
+	free(record(k, "import gc, os, threading\n"
+		       "threading.local().x = []\n"
+		       "os.register_at_fork(before=lambda: None, after_in_parent=lambda: None)\n"
+		       "kept = [gc.get_objects()]\n"
+		       "kept += [gc.get_referents(one) for one in kept[0]]\n"
+		       "kept.append([type(one) for part in kept for one in part])\n"
+		       "assert 'vizattach' not in [type(one).__name__ for part in kept\n"
+		       "                           for one in part]\n"));
+	KIT_CHECK(k->run("for part in kept:\n"
+			 "    for one in part:\n"
+			 "        if 'capsule' in type(one).__name__.lower(): repr(one)\n"
+			 "        if 'builtin' in type(one).__name__: repr(one)\n"
+			 "del kept, part, one\n"
+			 "gc.collect()\n") == 0,
+		  "it raised");
+}
+
+Test(payload_hooks, all_objects, .timeout = 100)
+{
+	each(8, 13, all_objects);
+}
+
 /* ---- in and out -------------------------------------------------------- */
 
 static void nothing_stays(struct kit_hooked *k)
 {
-	uint64_t *watched = (uint64_t *)((uintptr_t)vz_boot.py[VZ_SYM_PyCode_Type] + VZ_TYPE_DEALLOC);
+	uint64_t *watched =
+		(uint64_t *)((uintptr_t)vz_boot.py[VZ_SYM_PyCode_Type] + VZ_TYPE_DEALLOC);
 	uint64_t dealloc = *watched;
 
 	free(record(k, "def f(): pass\nf()\n"));
@@ -511,7 +570,8 @@ Test(payload_hooks, nothing_stays, .timeout = 100)
 
 static void other_profiler(struct kit_hooked *k)
 {
-	KIT_CHECK(k->run("import sys\nseen = []\nsys.setprofile(lambda *a: seen.append(1))\n") == 0, "-");
+	KIT_CHECK(k->run("import sys\nseen = []\nsys.setprofile(lambda *a: seen.append(1))\n") == 0,
+		  "-");
 	KIT_CHECK(kit_python_hook(k, LARGE) == VZ_AGENT_PROFILER, "%s", vz_control->error_text);
 	KIT_CHECK(vz_control->error == VZ_AGENT_PROFILER && vz_control->error_text[0], "-");
 	KIT_CHECK(k->run("def f(): pass\nn = len(seen)\nf()\nassert len(seen) > n\n") == 0,
@@ -526,9 +586,11 @@ Test(payload_hooks, another_profiler_is_left_alone, .timeout = 100)
 static void no_tool_id(struct kit_hooked *k)
 {
 	KIT_CHECK(k->run("import sys\n"
-			 "for i in (2, 3, 4): sys.monitoring.use_tool_id(i, 'x')\n") == 0, "-");
+			 "for i in (2, 3, 4): sys.monitoring.use_tool_id(i, 'x')\n") == 0,
+		  "-");
 	KIT_CHECK(kit_python_hook(k, LARGE) == VZ_AGENT_NO_TOOL_ID, "%s", vz_control->error_text);
-	KIT_CHECK(k->run("for i in (2, 3, 4): assert sys.monitoring.get_tool(i) == 'x'\n") == 0, "-");
+	KIT_CHECK(k->run("for i in (2, 3, 4): assert sys.monitoring.get_tool(i) == 'x'\n") == 0,
+		  "-");
 }
 
 static void another_tool_id(struct kit_hooked *k)
