@@ -18,7 +18,7 @@
 
 enum { POLL_NS = 100 * 1000 };
 #define LEASE_NS     (UINT64_C(15) * 1000000000u)
-#define HEARTBEAT_NS (UINT64_C(800) * 1000000u) /* what the agent allows */
+#define HEARTBEAT_NS (UINT64_C(500) * 1000000u) /* what the agent allows */
 #define BEAT_NS      (UINT64_C(20) * 1000000u)  /* what we do */
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
@@ -9,6 +10,7 @@
 #include <sys/rseq.h>
 #endif
 
+#include "attach/target.h"
 #include "attach/tracee.h"
 #include "attach/util.h"
 #include "tests/kit_child.h"
@@ -377,6 +379,32 @@ Test(tracee, a_thread_that_does_not_stop, .timeout = 60)
 	cr_assert_eq(rc, -ETIMEDOUT);
 	cr_assert_not(t.stopped);
 	kit_child_kill(&c);
+}
+
+static void *try_in_vain(void *child)
+{
+	const struct kit_child *c = child;
+	struct vz_tracee t;
+
+	return (void *)(intptr_t)vz_tracee_stop(&t, c->pid, SECOND / 20);
+}
+
+/* The end of our thread is the end of its tracing, also of what it could not stop. */
+Test(tracee, a_thread_that_does_not_stop_is_let_go_with_ours, .timeout = 60)
+{
+	struct kit_child c = kit_child_start(be_vfork_parent);
+	struct vz_status status = { .tracer_pid = 1 };
+	pthread_t thread;
+	void *rc;
+
+	cr_assert_eq(pthread_create(&thread, NULL, try_in_vain, &c), 0);
+	pthread_join(thread, &rc);
+	if ((intptr_t)rc == -EPERM)
+		cr_skip_test("ptrace is not allowed here");
+	cr_assert_eq((intptr_t)rc, -ETIMEDOUT);
+	while (status.tracer_pid) /* the kernel does it a moment after the join */
+		cr_assert_eq(vz_status_read(c.pid, 0, &status), 0);
+	cr_assert_eq(kit_child_end(&c), 0, "and it never stopped");
 }
 
 /* ---- steps ------------------------------------------------------------- */
