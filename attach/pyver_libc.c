@@ -18,9 +18,21 @@ static const char *const libc_names[VZ_NLIBCSYMS] = {
 #undef NAME
 };
 
-/* end of start_thread(): xor %edi,%edi; mov %edx,%eax; syscall; jmp to the xor */
-static const unsigned char exit_code[] = { 0x31, 0xff, 0x89, 0xd0, 0x0f, 0x05, 0xeb, 0xf8 };
-enum { EXIT_ENTRY = 4 }; /* the system call in it */
+/*
+ * The end of start_thread() is a loop around exit(0): "syscall; jmp" back to what loads the
+ * two registers.  Up to glibc 2.42 that is the first and the second of these, in 2.43 the
+ * first and the third.
+ */
+static const unsigned char loop_code[] = { 0x0f, 0x05, 0xeb };
+static const struct {
+	unsigned char bytes[5], len;
+	unsigned sets; /* bit 0: edi = 0, bit 1: eax = SYS_exit, which vz_reaper_exit has in edx */
+} loads[] = {
+	{ { 0x31, 0xff }, 2, 1 },                   /* xor %edi,%edi */
+	{ { 0x89, 0xd0 }, 2, 2 },                   /* mov %edx,%eax */
+	{ { 0xb8, 0x3c, 0x00, 0x00, 0x00 }, 5, 2 }, /* mov $60,%eax */
+};
+enum { LOADS_BOTH = 3, LOADS_MAX = 16 };
 /* __restore_rt: mov $15,%rax; syscall */
 static const unsigned char restore_code[] = {
 	0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05
@@ -86,11 +98,44 @@ static uint64_t find_bytes(const char *text, size_t len, uint64_t start, const u
 	return hit ? start + (uint64_t)(hit - text) : 0;
 }
 
+/* Do the LEN bytes at CODE load both registers and do nothing else? */
+static bool loads_both(const unsigned char *code, size_t len)
+{
+	unsigned sets = 0;
+	size_t at = 0;
+
+	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]) && at < len; i++) {
+		if (loads[i].len > len - at || memcmp(code + at, loads[i].bytes, loads[i].len) != 0)
+			continue;
+		sets |= loads[i].sets;
+		at += loads[i].len;
+		i = (size_t)-1; /* the next one, from the first on */
+	}
+	return at == len && sets == LOADS_BOTH;
+}
+
+/* The system call in such a loop; 0: there is none. */
+static uint64_t find_exit_loop(const char *text, size_t len, uint64_t start)
+{
+	const char *end = text + len, *hit = text;
+
+	while ((hit = memmem(hit, (size_t)(end - hit), loop_code, sizeof(loop_code)))) {
+		const char *jump = hit + sizeof(loop_code); /* its distance, from behind itself */
+		int back = jump < end ? (int)sizeof(loop_code) + 1 + (signed char)*jump : 0;
+
+		if (back < 0 && -back <= LOADS_MAX && -back <= hit - text &&
+		    loads_both((const unsigned char *)hit + back, (size_t)-back))
+			return start + (uint64_t)(hit - text);
+		hit = jump;
+	}
+	return 0;
+}
+
 static void find_code(const struct vz_target *target, const struct vz_object *object,
 		      struct vz_python *ret)
 {
 	_cleanup_free_ char *text = NULL;
-	uint64_t start, end, hit;
+	uint64_t start, end;
 	size_t len;
 
 	if (!object || vz_object_text(object, 0, &start, &end) < 0 || end - start > TEXT_MAX)
@@ -99,9 +144,8 @@ static void find_code(const struct vz_target *target, const struct vz_object *ob
 	text = malloc(len);
 	if (!text || vz_target_read(target, start, text, len) < 0)
 		return;
-	hit = find_bytes(text, len, start, exit_code, sizeof(exit_code));
-	if (hit && !ret->exit_gadget)
-		ret->exit_gadget = hit + EXIT_ENTRY;
+	if (!ret->exit_gadget)
+		ret->exit_gadget = find_exit_loop(text, len, start);
 	if (!ret->restore_rt)
 		ret->restore_rt = find_bytes(text, len, start, restore_code, sizeof(restore_code));
 	if (!ret->syscall_insn)

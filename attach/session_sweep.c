@@ -2,7 +2,8 @@
 /*
  * session_sweep.c - the last resort of clean-up.  The agent unmaps itself with the help of a
  * second thread; where the target may have no more threads (pids.max, RLIMIT_NPROC) nobody in
- * there can, and one borrowed thread does it by a system call.
+ * there can; where its libc has no code to end in, nobody in there may.  Then one borrowed
+ * thread does it by a system call.
  */
 #include "attach/session_priv.h"
 

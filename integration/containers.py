@@ -19,6 +19,8 @@ from lib import board, child, procfs, pythons, rooms, target, tool, trace, where
 
 SYS_SOCKET, SYS_CONNECT, SYS_MEMFD_CREATE = 41, 42, 319  # x86-64
 NOBODY = "65534"
+# xor %edi,%edi; mov %edx,%eax; syscall; jmp: and mov %edx,%eax in its other encoding
+EXIT_LOOP, SAME_LOOP = b"\x31\xff\x89\xd0\x0f\x05\xeb\xf8", b"\x31\xff\x8b\xc2\x0f\x05\xeb\xf8"
 ALL = rooms.USER + rooms.NAMESPACES
 PROC = 'mount -t proc proc "$room/proc"'
 READ_ONLY = 'mount -o remount,bind,ro "$room"'
@@ -40,13 +42,13 @@ def denying(*numbers):
     return ("/usr/bin/python3", rooms.DENY, ",".join(str(number) for number in numbers))
 
 
-def loader(suite):
-    """Python as an argument of another root's ld.so: /proc/PID/exe is not Python."""
-    root = rooms.ROOTS / suite
-    libraries = ":".join(str(root / path) for path in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"))
-    found = glob.glob(str(root / "usr/bin/python3.*"))
-    return rooms.Room(interpreter=(root / "lib64/ld-linux-x86-64.so.2", "--library-path", libraries),
-                      python=found[0] if found else str(root / "usr/bin/python3"))
+def loader(suite, *libraries):
+    """Python as an argument of a root's ld.so: /proc/PID/exe is not Python.  Libc from the first root."""
+    roots = [rooms.ROOTS / name for name in (*libraries, suite)]
+    path = ":".join(str(root / "usr/lib/x86_64-linux-gnu") for root in roots)
+    found = glob.glob(str(roots[-1] / "usr/bin/python3.*")) or [str(roots[-1] / "usr/bin/python3")]
+    return rooms.Room(interpreter=(roots[0] / "lib64/ld-linux-x86-64.so.2", "--library-path", path),
+                      python=found[0], needs=(*libraries, suite))
 
 
 BWRAP = ("--unshare-all", "--die-with-parent", "--uid", "1000", "--gid", "1000")
@@ -87,6 +89,8 @@ CASES = [
     Case("pids-group", room("trixie", PROC, namespaces=ALL), how="pids_group"),
     # where the files are not what is in memory
     Case("run-by-loader", loader("trixie"), "busy", (), ("busy_outer", "busy_inner")),
+    Case("newest-libc", loader("trixie", "sid"), "threads", ("crowd",), ("crowd_work", "crowd_step")),
+    Case("unknown-libc", None, how="unknown_libc"),
     Case("upgraded-root", None, how="upgraded_root"),
     Case("replaced-libpython", None, "calls", ("generators",), ("gen_leaf", "generators"),
          "replaced_libpython"),
@@ -227,11 +231,27 @@ def replace(path):
     os.replace(new, path)
 
 
+def copy_root(suite, folder):
+    root = folder / "copy"
+    shutil.copytree(rooms.find_root(suite), root, symlinks=True,
+                    ignore=shutil.ignore_patterns("dev"))  # /dev/zero has no end
+    return root
+
+
+def unknown_libc(cell, case, folder):
+    """A libc whose exit loop is written in another way: the agent cannot unmap itself, the tool does."""
+    root = copy_root("trixie", folder)
+    path = root / "usr/lib/x86_64-linux-gnu/libc.so.6"
+    code = path.read_bytes()
+    cell.need(code.count(EXIT_LOOP) > 0, "the exit loop is not as we know it")
+    path.write_bytes(code.replace(EXIT_LOOP, SAME_LOOP))
+    with rooms.Tenant(room(str(root), PROC), case.target, folder) as tenant:
+        visit_room(cell, case._replace(how="outside"), tenant, folder)
+
+
 def upgraded_root(cell, case, folder):
     """Python, libc, libpthread and ld.so of the root are replaced under the running service."""
-    root = folder / "copy"
-    shutil.copytree(rooms.find_root("bullseye"), root, symlinks=True,
-                    ignore=shutil.ignore_patterns("dev"))  # /dev/zero has no end
+    root = copy_root("bullseye", folder)
     with rooms.Tenant(room(str(root), PROC), case.target, folder) as tenant:
         tenant.settle()
         for pattern in ("usr/bin/python3.*", "lib/x86_64-linux-gnu/libc-*", "lib/x86_64-linux-gnu/ld-*",
@@ -333,6 +353,8 @@ def visit_room(cell, case, tenant, folder):
 def run_case(cell, case):
     if os.getuid() != 0:
         raise board.Skip("needs root")
+    for suite in case.room.needs if case.room else ():
+        rooms.find_root(suite)
     folder = where.fresh(case.name)
     if case.room is None:
         globals()[case.how](cell, case, folder)

@@ -58,6 +58,10 @@ __attribute__((used)) void vz_reaper(void)
 	unmap(reap.private, reap.private_bytes);
 	if (vz_boot.exit_gadget)
 		vz_reaper_exit(vz_boot.image_base, vz_boot.image_bytes, vz_boot.exit_gadget);
+	/* There is no code but ours to end in: the tool unmaps it, once this thread is gone. */
+	vz_boot.arena_raddr = vz_boot.private_raddr = 0;
+	vz_boot.agent_tid = (uint32_t)vz_sys(VZ_SYS_GETTID, 0, 0, 0);
+	__atomic_store_n(&vz_boot.error, VZ_AGENT_NO_REAPER, __ATOMIC_RELEASE);
 }
 
 static uint64_t parse_hex(const char *s)

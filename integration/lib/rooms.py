@@ -20,8 +20,8 @@ NAMESPACES = ("--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net", "--c
 USER = ("--user", "--map-root-user")
 SKIPPED = {"proc", "sys", "dev"}
 
-Room = collections.namedtuple("Room", "root namespaces mounts prefix chroot interpreter bwrap python",
-                              defaults=(None, (), (), (), (), (), (), None))
+Room = collections.namedtuple("Room", "root namespaces mounts prefix chroot interpreter bwrap python needs",
+                              defaults=(None, (), (), (), (), (), (), None, ()))
 # root         suite below build/roots, a folder, or None for the root of the host
 # namespaces   options of unshare(1); a mount namespace always
 # mounts       commands that run when root and share are mounted: $room, $root, $scratch
@@ -30,6 +30,7 @@ Room = collections.namedtuple("Room", "root namespaces mounts prefix chroot inte
 # interpreter  words between chroot and Python, in the room
 # bwrap        options of bubblewrap, which then does all of it
 # python       program, else the only python3.x of the root
+# needs        other roots
 
 _SETUP = """set -e
 room=$1 root=$2 share=$3 scratch=$4
