@@ -46,8 +46,10 @@ void vz_json_string(struct vz_text *t, const char *key, const char *value)
 
 		if (*c == '"' || *c == '\\')
 			vz_text_add(t, "\\%c", *c);
-		else if (*c < ' ')
+		else if (*c < ' ' || *c == 0x7f)
 			vz_text_add(t, "\\u%04x", *c);
+		else if (len == 2 && c[0] == 0xc2 && c[1] < 0xa0) /* control characters too */
+			vz_text_add(t, "\\u%04x", c[1]);
 		else if (len == 0)
 			vz_text_add(t, "\\ufffd");
 		else

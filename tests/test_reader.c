@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "attach/blockfile.h"
 #include "tests/kit_trace.h"
 
 static struct vz_reader *open_bytes(const uint8_t *p, size_t n)
@@ -271,4 +273,75 @@ Test(reader, files_that_cannot_be_traces)
 		cr_assert_lt(vz_reader_open(paths[i], &r, &trouble), 0);
 		cr_assert(trouble.what[0] && trouble.why[0]);
 	}
+}
+
+/* ---- files that are made to annoy -------------------------------------- */
+
+/* A file with one block of BYTES of RAW, as often as TIMES says. */
+static uint8_t *file_of(unsigned type, const void *raw, size_t bytes, int times, size_t *n)
+{
+	const struct vz_file_header header = { .pid = 1 };
+	int fd = memfd_create("annoying", MFD_CLOEXEC);
+	struct vz_blockfile file;
+	uint8_t *p;
+
+	vz_blockfile_init(&file, fd, &header);
+	for (int i = 0; i < times; i++) {
+		struct vz_block head = { .type = (uint8_t)type };
+
+		vz_blockfile_put_raw(&file, &head, raw, bytes);
+	}
+	cr_assert_eq(file.error, 0);
+	*n = file.bytes;
+	p = malloc(*n);
+	cr_assert_eq(pread(fd, p, *n, 0), (ssize_t)*n);
+	vz_blockfile_fini(&file);
+	close(fd);
+	return p;
+}
+
+/* To sort them in would take hours: it is given up as damage. */
+Test(reader, a_million_tracks_in_the_wrong_order, .timeout = 100)
+{
+	enum { TRACKS = 2000000 };
+	struct vz_file_track *tracks = calloc(TRACKS, sizeof(*tracks));
+	struct vz_damage damage;
+	struct vz_reader *r;
+	uint8_t *p;
+	size_t n;
+
+	for (uint32_t i = 0; i < TRACKS; i++)
+		tracks[i] = (struct vz_file_track){ .track = TRACKS - i, .kind = VZ_TRACK_BEGIN };
+	p = file_of(VZ_BLOCK_TRACKS, tracks, TRACKS * sizeof(*tracks), 1, &n);
+	r = open_bytes(p, n);
+	vz_reader_damage(r, &damage);
+	cr_assert_eq(damage.damaged_blocks, 1);
+	cr_assert_lt(vz_reader_ntracks(r), TRACKS);
+	vz_reader_free(r);
+	free(p);
+	free(tracks);
+}
+
+/* A few bytes each in the file, a few dozen here: there is an end to it. */
+Test(reader, facts_without_end)
+{
+	enum { BYTES = 16 << 20 };
+	char *zeros = calloc(1, BYTES);
+	const char *key, *value;
+	struct vz_damage damage;
+	struct vz_reader *r;
+	uint32_t facts = 0;
+	uint8_t *p;
+	size_t n;
+
+	p = file_of(VZ_BLOCK_META, zeros, BYTES, 4, &n);
+	r = open_bytes(p, n);
+	vz_reader_damage(r, &damage);
+	cr_assert_eq(damage.damaged_blocks, 4);
+	while (vz_reader_fact_at(r, facts, &key, &value))
+		facts++;
+	cr_assert_leq(facts, 1 << 20);
+	vz_reader_free(r);
+	free(p);
+	free(zeros);
 }

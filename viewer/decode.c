@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum {
+	MAX_DEPTH = 4 << 20, /* four times what a recorder follows */
 	ROOT = 0, /* node of the empty stack; function f has node f + 1 */
 	SYMBOL_HOW = (1 << VZ_SYMBOL_SHIFT) - 1,
 	LEAVE_HOW = (1 << VZ_LEAVE_SHIFT) - 1,
@@ -242,7 +243,8 @@ int vz_decoder_open(struct vz_decoder *d, const struct vz_block *head, const uin
 	int rc;
 
 	if (!read_fields(d, (struct column){ raw, raw + head->raw_bytes }, &depth) ||
-	    d->entries_left != head->count || head->t1_ns < head->t0_ns)
+	    d->entries_left != head->count || head->t1_ns < head->t0_ns ||
+	    d->entries_left > VZ_BLOCK_MAX_CALLS || depth > MAX_DEPTH)
 		return -EBADMSG;
 	d->block++;
 	d->nlists = 0;

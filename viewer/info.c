@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "viewer/export.h"
 #include "viewer/human.h"
@@ -12,7 +13,12 @@ enum {
 
 static void put_line(struct vz_out *out, const char *key, const char *value)
 {
-	vz_out_format(out, "%-12s %s\n", key, value);
+	char line[8192];
+
+	snprintf(line, sizeof(line), "%-12s %s", key, value);
+	vz_out_plain(line);
+	vz_out_text(out, line);
+	vz_out_char(out, '\n');
 }
 
 static void put_recording(struct vz_out *out, const struct vz_reader *r, const struct vz_stats *s)
@@ -21,10 +27,12 @@ static void put_recording(struct vz_out *out, const struct vz_reader *r, const s
 	const struct vz_track_stats *all = &s->all;
 	uint64_t calls = all->calls + all->resumes, t0_ns, t1_ns;
 	struct vz_totals totals;
+	char process[1024];
 
 	vz_reader_range(r, &t0_ns, &t1_ns);
 	vz_reader_totals(r, &totals);
-	vz_out_format(out, "%-12s %s (pid %u)\n", "process", vz_export_process(r), h->pid);
+	snprintf(process, sizeof(process), "%s (pid %u)", vz_export_process(r), h->pid);
+	put_line(out, "process", process);
 	put_line(out, "recorded", vz_human_date(h->start_unix_ns).s);
 	put_line(out, "duration", vz_human_time(t1_ns - t0_ns).s);
 	vz_out_format(out, "%-12s %s", "calls", vz_human_count(calls).s);
@@ -80,6 +88,7 @@ static void put_threads(struct vz_out *out, const struct vz_reader *r, const str
 		const struct vz_track_stats *t = &s->tracks[i];
 
 		vz_reader_track_title(track, title, sizeof(title));
+		vz_out_plain(title);
 		vz_out_format(out, "  %-24s tid %u, %s calls, busy %s, depth %u", title, track->tid,
 			      vz_human_count(t->calls + t->resumes).s, vz_human_time(t->busy_ns).s,
 			      t->max_depth);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -176,6 +177,27 @@ static size_t utf8_length(const unsigned char *s)
 	return n;
 }
 
+/* U+0080 to U+009F: terminals obey them as they obey ESC. */
+static bool is_control(const unsigned char *s, size_t n)
+{
+	return *s < 0x20 || *s == 0x7f || (n == 2 && s[0] == 0xc2 && s[1] < 0xa0);
+}
+
+void vz_out_plain(char *text)
+{
+	while (*text) {
+		const unsigned char *s = (const unsigned char *)text;
+		size_t n = utf8_length(s);
+
+		if (n == 0 || is_control(s, n)) {
+			*text = '?';
+			if (n == 2)
+				text[1] = '?';
+		}
+		text += n ? n : 1;
+	}
+}
+
 void vz_out_json(struct vz_out *out, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -186,9 +208,9 @@ void vz_out_json(struct vz_out *out, const char *text)
 		if (!n) {
 			vz_out_text(out, "\\ufffd");
 			n = 1;
-		} else if (*s < 0x20 || *s == '<' || *s == 0x7f) {
+		} else if (is_control(s, n) || *s == '<') {
 			/* "<": the text may stand inside a script element */
-			vz_out_format(out, "\\u%04x", *s);
+			vz_out_format(out, "\\u%04x", n == 2 ? s[1] : *s);
 		} else {
 			if (*s == '"' || *s == '\\')
 				vz_out_char(out, '\\');

@@ -42,4 +42,10 @@ void vz_out_format(struct vz_out *out, const char *fmt, ...) __attribute__((form
 /** TEXT as the inside of a JSON string: escaped, and made valid UTF-8. */
 void vz_out_json(struct vz_out *out, const char *text);
 
+/**
+ * Make TEXT, which comes from a trace, fit for a terminal: what is neither printable nor
+ * UTF-8 becomes '?', line ends too.
+ */
+void vz_out_plain(char *text);
+
 #endif /* VZ_VIEWER_OUT_H */

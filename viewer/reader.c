@@ -17,7 +17,12 @@
 enum {
 	TEXT_BYTES = 1 << 16,
 	FIRST = 64,
+	/* A file made to annoy: small blocks unpack to 64 MiB, and tracks can come in any order. */
+	TEXT_MAX = 1 << 30, /* bytes of all names; a block that goes beyond is damage */
+	TRACKS_MAX = 16 << 20,
+	FACTS_MAX = 1 << 20,
 };
+#define SHUFFLE_MAX (UINT64_C(4) << 30) /* bytes moved to put tracks in order */
 
 /* Strings live in chunks that never move. */
 struct text {
@@ -50,6 +55,8 @@ struct vz_reader {
 	uint64_t damaged_blocks;
 	struct vz_totals totals;
 	struct text *text;
+	uint64_t text_bytes, shuffled;
+	bool full; /* a limit was met: what does not fit is damage, not want of memory */
 };
 
 /* ---- strings ---- */
@@ -62,9 +69,13 @@ static const char *keep(struct vz_reader *r, const void *s, size_t len)
 	if (!t || t->bytes - t->used < len + 1) {
 		size_t bytes = len + 1 > TEXT_BYTES ? len + 1 : TEXT_BYTES;
 
+		r->full |= r->text_bytes + bytes > TEXT_MAX;
+		if (r->full)
+			return NULL;
 		t = malloc(sizeof(*t) + bytes);
 		if (!t)
 			return NULL;
+		r->text_bytes += bytes;
 		t->next = r->text;
 		t->used = 0;
 		t->bytes = bytes;
@@ -77,14 +88,25 @@ static const char *keep(struct vz_reader *r, const void *s, size_t len)
 	return p;
 }
 
+/* Why there was no room. */
+static int no_room(const struct vz_reader *r)
+{
+	return r->full ? -EBADMSG : -ENOMEM;
+}
+
 /* ---- what blocks other than events hold ---- */
 
 static int add_function(struct vz_reader *r, const struct vz_file_function *f, const uint8_t *text)
 {
+	const char *name, *file;
 	struct vz_function *slot;
 
 	if (f->id >= VZ_MAX_FUNCTIONS)
 		return 0;
+	name = keep(r, text, f->name_len);
+	file = keep(r, text + f->name_len, f->file_len);
+	if (!name || !file)
+		return no_room(r);
 	if (f->id >= r->functions_cap) {
 		uint32_t cap = r->functions_cap ? r->functions_cap : FIRST;
 		struct vz_function *bigger;
@@ -101,12 +123,12 @@ static int add_function(struct vz_reader *r, const struct vz_file_function *f, c
 	if (f->id >= r->nfunctions)
 		r->nfunctions = f->id + 1;
 	slot = &r->functions[f->id];
-	slot->name = keep(r, text, f->name_len);
-	slot->file = keep(r, text + f->name_len, f->file_len);
+	slot->name = name;
+	slot->file = file;
 	slot->line = f->line;
 	slot->kind = f->kind;
 	r->totals.functions++;
-	return slot->name && slot->file ? 0 : -ENOMEM;
+	return 0;
 }
 
 static int read_functions(struct vz_reader *r, const uint8_t *p, size_t left)
@@ -143,7 +165,7 @@ static uint32_t lower_bound(const struct vz_reader *r, uint32_t id)
 	return lo;
 }
 
-/* The track with this id, made if it is not there; NULL without memory. */
+/* The track with this id, made if it is not there; NULL without memory, or at a limit. */
 static struct vz_thread_track *have_track(struct vz_reader *r, uint32_t id)
 {
 	uint32_t at =
@@ -151,6 +173,10 @@ static struct vz_thread_track *have_track(struct vz_reader *r, uint32_t id)
 
 	if (at < r->ntracks && r->tracks[at].id == id)
 		return &r->tracks[at];
+	r->shuffled += (uint64_t)(r->ntracks - at) * sizeof(*r->tracks);
+	r->full |= r->ntracks >= TRACKS_MAX || r->shuffled > SHUFFLE_MAX;
+	if (r->full)
+		return NULL;
 	if (r->ntracks == r->tracks_cap) {
 		uint32_t cap = r->tracks_cap ? r->tracks_cap * 2 : FIRST;
 		struct vz_thread_track *bigger = realloc(r->tracks, cap * sizeof(*bigger));
@@ -172,7 +198,7 @@ static int add_track_record(struct vz_reader *r, const struct vz_file_track *rec
 	struct vz_thread_track *track = have_track(r, record->track);
 
 	if (!track)
-		return -ENOMEM;
+		return no_room(r);
 	if (record->kind == VZ_TRACK_BEGIN) {
 		track->tid = record->tid;
 		track->flags = record->flags;
@@ -185,7 +211,7 @@ static int add_track_record(struct vz_reader *r, const struct vz_file_track *rec
 		const char *text = keep(r, name, record->name_len);
 
 		if (!text)
-			return -ENOMEM;
+			return no_room(r);
 		track->name = text;
 	}
 	return 0;
@@ -214,8 +240,9 @@ static int add_fact(struct vz_reader *r, const uint8_t *key, size_t key_len, con
 {
 	struct fact fact = { keep(r, key, key_len), keep(r, value, value_len) };
 
-	if (!fact.key || !fact.value)
-		return -ENOMEM;
+	r->full |= r->nfacts >= FACTS_MAX;
+	if (r->full || !fact.key || !fact.value)
+		return no_room(r);
 	if (r->nfacts == r->facts_cap) {
 		uint32_t cap = r->facts_cap ? r->facts_cap * 2 : FIRST;
 		struct fact *bigger = realloc(r->facts, cap * sizeof(*bigger));
@@ -286,12 +313,14 @@ static int note_events(struct vz_reader *r, uint32_t i)
 {
 	const struct vz_index_entry *entry = &r->blocks.entries[i];
 
+	if (!have_track(r, entry->track))
+		return no_room(r);
 	r->events[r->nevents++] = i;
 	r->totals.calls += entry->count;
 	r->totals.events_bytes += entry->stored_bytes;
 	if (!r->has_end && entry->t1_ns > r->t1_ns)
 		r->t1_ns = entry->t1_ns;
-	return have_track(r, entry->track) ? 0 : -ENOMEM;
+	return 0;
 }
 
 static int read_all(struct vz_reader *r)

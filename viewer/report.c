@@ -2,6 +2,7 @@
 #include "viewer/report.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "viewer/export.h"
@@ -51,6 +52,7 @@ static void put_row(struct vz_out *out, const struct vz_reader *r,
 	put_right(out, vz_human_time(stays ? s->total_ns / stays : 0).s, COLUMN + 1);
 	vz_out_text(out, s->open || s->unseen ? " ~" : "  ");
 	vz_export_name(vz_reader_function(r, s->function), name, sizeof(name));
+	vz_out_plain(name);
 	put_cut(out, name, columns > used + COLUMN ? columns - used - 1 : 0);
 	vz_out_char(out, '\n');
 }
@@ -95,10 +97,13 @@ static void put_losses(struct vz_out *out, const struct vz_reader *r, const stru
 
 static void put_title(struct vz_out *out, const struct vz_reader *r, const struct vz_stats *s)
 {
+	char process[1024];
 	uint64_t t0_ns, t1_ns;
 
 	vz_reader_range(r, &t0_ns, &t1_ns);
-	vz_out_format(out, "%s (pid %u), %s, %s thread%s, %s calls\n\n", vz_export_process(r),
+	snprintf(process, sizeof(process), "%s", vz_export_process(r));
+	vz_out_plain(process);
+	vz_out_format(out, "%s (pid %u), %s, %s thread%s, %s calls\n\n", process,
 		      vz_reader_header(r)->pid, vz_human_time(t1_ns - t0_ns).s,
 		      vz_human_count(vz_reader_ntracks(r)).s, vz_reader_ntracks(r) == 1 ? "" : "s",
 		      vz_human_count(s->all.calls + s->all.resumes).s);
@@ -118,6 +123,7 @@ static int put_threads(struct vz_out *out, struct vz_reader *r,
 			return rc;
 		vz_stats_sort(&s, r, options->order);
 		vz_reader_track_title(track, title, sizeof(title));
+		vz_out_plain(title);
 		vz_out_format(out, "\n%s (tid %u): %s calls, busy %s, depth %u%s\n", title,
 			      track->tid, vz_human_count(s.all.calls + s.all.resumes).s,
 			      vz_human_time(s.all.busy_ns).s, s.all.max_depth,

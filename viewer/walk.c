@@ -20,6 +20,7 @@ struct walk {
 	uint64_t until_ns;
 	struct vz_decoder *decoder;
 	struct line *lines;
+	size_t *frames; /* room in all lines */
 };
 
 static int tell(int (*what)(void *, const struct vz_visit *), const struct walk *w,
@@ -28,21 +29,36 @@ static int tell(int (*what)(void *, const struct vz_visit *), const struct walk 
 	return what ? what(w->ctx, at) : 0;
 }
 
-static int have_room(struct line *line, uint32_t depth)
+enum {
+	MAX_FRAMES = 32 << 20, /* of all tracks: a small file can unpack to any number */
+	KEEP_FRAMES = 1 << 10, /* a line does not keep more than it needs */
+};
+
+static int set_room(const struct walk *w, struct line *line, uint32_t cap)
 {
-	struct vz_open_frame *bigger;
+	struct vz_open_frame *other;
+
+	if (cap > line->cap && *w->frames + (cap - line->cap) > MAX_FRAMES)
+		return -ENOMEM;
+	other = realloc(line->stack, cap * sizeof(*other));
+	if (!other)
+		return -ENOMEM;
+	*w->frames += cap;
+	*w->frames -= line->cap;
+	line->stack = other;
+	line->cap = cap;
+	return 0;
+}
+
+static int have_room(const struct walk *w, struct line *line, uint32_t depth)
+{
 	uint32_t cap = line->cap ? line->cap : 8;
 
 	if (depth <= line->cap)
 		return 0;
 	while (cap < depth)
 		cap *= 2;
-	bigger = realloc(line->stack, cap * sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	line->stack = bigger;
-	line->cap = cap;
-	return 0;
+	return set_room(w, line, cap);
 }
 
 /* The frame on top ends: its time is its parent's child time. */
@@ -99,7 +115,7 @@ static int resume(const struct walk *w, struct vz_visit *at, struct line *line, 
 {
 	uint32_t depth;
 	struct vz_open_frame *stack = vz_decoder_stack(w->decoder, &depth);
-	int rc = have_room(line, depth);
+	int rc = have_room(w, line, depth);
 
 	if (rc < 0)
 		return rc;
@@ -149,8 +165,10 @@ static int save(const struct walk *w, struct line *line, uint64_t ns)
 {
 	uint32_t depth;
 	const struct vz_open_frame *stack = vz_decoder_stack(w->decoder, &depth);
-	int rc = have_room(line, depth);
+	int rc = have_room(w, line, depth);
 
+	if (rc == 0 && line->cap > KEEP_FRAMES && depth < line->cap / 4)
+		rc = set_room(w, line, line->cap / 2);
 	if (rc < 0)
 		return rc;
 	if (depth)
@@ -274,11 +292,13 @@ int vz_walk(struct vz_reader *r, const struct vz_walk_limits *limits,
 	    const struct vz_visitor *visitor, void *ctx)
 {
 	uint32_t only = limits ? limits->place : VZ_ALL_TRACKS;
+	size_t frames = 0;
 	struct walk w = {
 		.reader = r,
 		.visitor = visitor,
 		.ctx = ctx,
 		.until_ns = limits ? limits->until_ns : 0,
+		.frames = &frames,
 		.decoder = vz_decoder_new(),
 		.lines = calloc(vz_reader_ntracks(r) + 1u, sizeof(*w.lines)),
 	};
