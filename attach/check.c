@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attach/util.h"
+
 struct vz_finding *vz_findings_add(struct vz_findings *all, const char *name)
 {
 	struct vz_finding *f;
@@ -35,6 +37,7 @@ void vz_finding_say(struct vz_finding *f, enum vz_found verdict, const char *fmt
 	va_start(ap, fmt);
 	vsnprintf(f->text, sizeof(f->text), fmt, ap);
 	va_end(ap);
+	vz_plain(f->text);
 }
 
 void vz_finding_refuse(struct vz_finding *f, int rc, const struct vz_err *err)

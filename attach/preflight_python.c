@@ -16,7 +16,7 @@
 enum {
 	TRIES = 5,
 	MAX_INTERPRETERS = 4096,
-	MAX_THREADS = 1 << 18,
+	MAX_THREADS = 1 << 16,
 	WATCH_PAUSE_NS = 1000 * 1000,
 	GIL_WINDOW_NS = 20 * 1000 * 1000,
 	/* In every CPython without Py_TRACE_REFS: PyObject.ob_type; tp_name, tp_base of
@@ -221,7 +221,7 @@ static void profiler_name(const struct vz_target *target, const struct vz_object
 
 /*
  * 1: found one, 0: none, negative: the list changed while it was read.  LEFT: thread states that
- * may be looked at, in all interpreters together, as lists can be made to go in circles.
+ * may be looked at, in all interpreters and tries together, as lists can be made to go in circles.
  */
 static int find_profiler_in(const struct vz_target *target, const struct vz_python *python,
 			    uint64_t interp, int *left, struct foreign *ret)
@@ -244,20 +244,19 @@ static int find_profiler_in(const struct vz_target *target, const struct vz_pyth
 			return 1;
 		tstate = next;
 	}
-	return 0;
+	return *left > 0 ? 0 : -EAGAIN;
 }
 
-static int find_profiler(const struct vz_target *target, const struct vz_python *python,
+static int find_profiler(const struct vz_target *target, const struct vz_python *python, int *left,
 			 struct foreign *ret)
 {
 	const struct vz_py_offsets *off = &python->ver->off;
-	int left = MAX_THREADS;
 	uint64_t interp;
 
 	if (read_word(target, runtime_raddr(python) + off->rt_interpreters_head, &interp) < 0)
 		return -EFAULT;
 	for (int i = 0; interp && i < MAX_INTERPRETERS; i++) {
-		int rc = find_profiler_in(target, python, interp, &left, ret);
+		int rc = find_profiler_in(target, python, interp, left, ret);
 
 		if (rc != 0)
 			return rc;
@@ -285,7 +284,7 @@ static void refuse_profiler(struct vz_scene *s, struct vz_finding *f, const stru
 static void check_profiler(struct vz_scene *s, struct vz_finding *f)
 {
 	struct foreign foreign;
-	int rc = -EAGAIN;
+	int rc = -EAGAIN, left = MAX_THREADS;
 
 	if (s->python->ver->hook != VZ_HOOK_PROFILE) {
 		vz_finding_say(f, VZ_FOUND_OK,
@@ -294,7 +293,7 @@ static void check_profiler(struct vz_scene *s, struct vz_finding *f)
 		return;
 	}
 	for (int i = 0; i < TRIES && rc < 0; i++)
-		rc = find_profiler(s->target, s->python, &foreign);
+		rc = find_profiler(s->target, s->python, &left, &foreign);
 	if (rc > 0)
 		refuse_profiler(s, f, &foreign);
 	else if (rc == 0)

@@ -58,16 +58,19 @@ static void ask(const struct vz_object *object)
 
 static void examine(struct vz_target *target, const struct vz_maps *maps)
 {
+	static struct vz_findings findings;
+	const struct vz_wish wish = { 0 };
 	struct vz_objects objects;
 	struct vz_python python;
 	struct vz_err err;
 
+	findings = (struct vz_findings){ .go_on = true };
 	if (vz_objects_read(target, maps, &objects, &err) < 0)
 		return;
 	for (size_t i = 0; i < objects.count; i++)
 		ask(objects.items[i]);
 	if (vz_python_find(target, maps, &objects, &python, &err) == 0)
-		vz_preflight_python(target, maps, &objects, &python, &err);
+		vz_preflight_python(target, maps, &objects, &python, &wish, &findings, &err);
 	vz_objects_fini(&objects);
 }
 

@@ -21,6 +21,8 @@ enum { MEMORY = 0x100, HEAD = 3 };
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char text[] = "0-100000 r-xp 00000000 08:01 7 /usr/bin/python3\n";
+	static struct vz_findings findings;
+	const struct vz_wish wish = { 0 };
 	struct vz_target *target = fake_target();
 	struct vz_objects objects = { 0 };
 	struct vz_python python = { .major = 3 };
@@ -41,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_target_put(target, MEMORY, data + HEAD, size - HEAD);
 	if (vz_maps_parse(text, sizeof(text) - 1, &maps) < 0)
 		abort();
-	vz_preflight_python(target, &maps, &objects, &python, &err);
+	findings = (struct vz_findings){ .go_on = true };
+	vz_preflight_python(target, &maps, &objects, &python, &wish, &findings, &err);
 	if (!memchr(err.why, '\0', sizeof(err.why)))
 		abort();
 	vz_gil_watch(target, &python, 0, &gil);
