@@ -289,7 +289,7 @@ size_t vz_receipt_json(const struct vz_report *r, enum vz_exit exit, const struc
 	vz_json_number(&t, "attempts", r->attempts);
 	add(&t, ",\"long_wait\":%s", r->long_wait ? "true" : "false");
 	vz_json_number(&t, "borrowed_tid", (uint64_t)r->borrowed_tid);
-	add(&t, ",\"borrowed_syscall\":%ld", r->borrowed_syscall);
+	add(&t, ",\"borrowed_syscall\":%ld", r->borrowed_tid ? r->borrowed_syscall : -1);
 	vz_json_number(&t, "events", r->totals.events);
 	vz_json_number(&t, "calls", r->file.calls);
 	vz_json_number(&t, "bytes", r->file.bytes);

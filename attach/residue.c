@@ -269,6 +269,8 @@ struct comparison {
 	/* of libc's malloc: a busy program has many, so they are told together */
 	unsigned arenas_new, arenas_grown;
 	uint64_t arena_bytes;
+	uint64_t ours_start; /* the first mapping that is ours; all together: */
+	unsigned long ours_kib;
 };
 
 /* [START, END) of MAP is there now, and was not before, at least not so. */
@@ -279,9 +281,9 @@ static void judge_piece(struct comparison *c, const struct vz_map *map, uint64_t
 	unsigned long kib = (unsigned long)((end - start) / 1024);
 
 	if (touches(c->deed, start, end) || vz_starts_with(map->path, MEMFD_PREFIX)) {
-		ret->ours[VZ_RESIDUE_MAPS]++;
-		vz_residue_say(ret, "memory %llx-%llx (%lu KiB) is still mapped",
-			       (unsigned long long)start, (unsigned long long)end, kib);
+		if (!ret->ours[VZ_RESIDUE_MAPS]++)
+			c->ours_start = start;
+		c->ours_kib += kib;
 	} else if (!strcmp(map->path, "[heap]") || !strcmp(map->path, "[stack]")) {
 		ret->possible[VZ_RESIDUE_MAPS]++;
 		ret->possible_bytes += end - start;
@@ -320,6 +322,19 @@ static void compare_map(struct comparison *c, const struct vz_map *map)
 		judge_piece(c, map, at, map->end);
 }
 
+static void tell_ours(const struct comparison *c)
+{
+	unsigned n = c->ret->ours[VZ_RESIDUE_MAPS];
+
+	if (n == 1)
+		vz_residue_say(c->ret, "memory at %llx (%lu KiB) is still mapped",
+			       (unsigned long long)c->ours_start, c->ours_kib);
+	else if (n)
+		vz_residue_say(c->ret,
+			       "memory of ours is still mapped (%u places, %lu KiB, first %llx)", n,
+			       c->ours_kib, (unsigned long long)c->ours_start);
+}
+
 static void tell_arenas(const struct comparison *c)
 {
 	unsigned long kib = (unsigned long)(c->arena_bytes / 1024);
@@ -341,6 +356,7 @@ static void compare_maps(struct comparison *c)
 
 	for (size_t i = 0; i < now->count; i++)
 		compare_map(c, &now->items[i]);
+	tell_ours(c);
 	tell_arenas(c);
 	for (size_t i = 0; i < old->count; i++) {
 		if (!vz_maps_find(now, old->items[i].start))
