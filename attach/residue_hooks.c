@@ -26,17 +26,19 @@ enum {
 	PASSES = 4, /* what is found must be found each time */
 	TS_BYTES_MAX = 1024,
 	LIST_ITEMS_MAX = 4096,
-	KEYS_BYTES_MAX = 8192,
-	/* In every CPython without Py_TRACE_REFS: PyTypeObject, PyListObject */
+	DICT_MAX = 1 << 16,
+	/* In every CPython without Py_TRACE_REFS: PyObject, PyTypeObject, PyListObject,
+	   PyDictObject */
+	OBJECT_TYPE = 8,
+	OBJECT_BODY = 16,
+	OBJECT_BYTES = 56,
+	CAPSULE_BODY = 32,  /* pointer, name, context, destructor */
+	FUNCTION_BODY = 40, /* PyMethodDef, self, module, weak references, vectorcall */
+	TYPE_NAME = 24,
 	TYPE_DEALLOC = 48,
 	LIST_SIZE = 16,
 	LIST_ITEM = 24,
-	/* CPython 3.12 and later: PyDictObject, PyDictKeysObject */
 	DICT_KEYS = 32,
-	KEYS_LOG2_INDEX_BYTES = 9,
-	KEYS_KIND = 10, /* 0: entries of hash, key, value; else of key, value */
-	KEYS_ENTRIES = 24,
-	KEYS_INDICES = 32,
 };
 
 /* Said twice each, and compared by address. */
@@ -197,22 +199,77 @@ struct walk {
 	size_t count;
 };
 
-/* The agent left an object in the dict of each thread state that it met. */
-static int look_at_dict(struct scan *s, uint64_t dict)
+/* Into objects that lead to a function or to somebody's memory; others say nothing about us. */
+static int look_into(struct scan *s, uint64_t object, const char *where)
 {
-	uint8_t head[KEYS_INDICES];
-	uint64_t keys, entries, bytes;
+	uint8_t bytes[OBJECT_BYTES];
+	uint64_t type, name;
+	char text[32];
+
+	if (read_at(s, object, bytes, sizeof(bytes)) < 0)
+		return -EAGAIN;
+	memcpy(&type, bytes + OBJECT_TYPE, 8);
+	if (read_word(s, type + TYPE_NAME, &name) < 0 ||
+	    vz_target_read_string(s->search->target, name, text, sizeof(text)) < 0)
+		return -EAGAIN;
+	if (!strcmp(text, "PyCapsule"))
+		look(s, bytes + OBJECT_BODY, CAPSULE_BODY, object + OBJECT_BODY, where);
+	else if (!strcmp(text, "builtin_function_or_method"))
+		look(s, bytes + OBJECT_BODY, FUNCTION_BODY, object + OBJECT_BODY, where);
+	return 0;
+}
+
+/* A reference to an object at RADDR: the object may be in our memory, or lead there. */
+static int follow(struct scan *s, uint64_t raddr, const char *where)
+{
+	uint64_t object;
+
+	if (read_word(s, raddr, &object) < 0)
+		return -EAGAIN;
+	if (!object)
+		return 0;
+	if (is_ours(s, object, false)) {
+		note(s, raddr, object, false, where);
+		return 0;
+	}
+	return look_into(s, object, where);
+}
+
+struct entries {
+	uint64_t raddr, count, stride; /* of references to the values */
+};
+
+/* PyDictKeysObject: indices of 1, 2 or 4 bytes, then the entries. */
+static int find_entries(const struct scan *s, uint64_t dict, struct entries *ret)
+{
+	bool old = s->search->python->ver->minor < 11;
+	uint64_t head[5], keys, size, index_bytes;
+	const uint8_t *small = (const uint8_t *)head;
 
 	if (read_word(s, dict + DICT_KEYS, &keys) < 0 || read_at(s, keys, head, sizeof(head)) < 0)
 		return -EAGAIN;
-	memcpy(&entries, head + KEYS_ENTRIES, 8);
-	if (head[KEYS_LOG2_INDEX_BYTES] > 16 || entries > KEYS_BYTES_MAX)
-		return -EAGAIN;
-	bytes = (UINT64_C(1) << head[KEYS_LOG2_INDEX_BYTES]) +
-		entries * (head[KEYS_KIND] == 0 ? 24 : 16);
-	if (bytes > KEYS_BYTES_MAX)
-		bytes = KEYS_BYTES_MAX;
-	return look_through(s, keys + KEYS_INDICES, bytes, bytes, in_dict);
+	if (old) { /* refcnt, size, lookup, usable, entries */
+		size = head[1];
+		index_bytes = size <= 0xff ? size : size <= 0xffff ? 2 * size : 4 * size;
+		*ret = (struct entries){ keys + 40 + index_bytes + 16, head[4], 24 };
+	} else { /* refcnt; log2 of size, of index bytes, kind, version; usable; entries */
+		size = small[9] < 32 ? UINT64_C(1) << small[9] : UINT64_MAX;
+		ret->stride = small[10] == 0 ? 24 : 16; /* with or without a hash */
+		ret->raddr = keys + 32 + size + ret->stride - 8;
+		ret->count = head[3];
+	}
+	return size > DICT_MAX || ret->count > DICT_MAX ? -EAGAIN : 0;
+}
+
+/* The agent leaves a capsule in the dict of each thread state that it meets. */
+static int look_at_dict(struct scan *s, uint64_t dict)
+{
+	struct entries entries;
+	int rc = find_entries(s, dict, &entries);
+
+	for (uint64_t i = 0; rc == 0 && i < entries.count; i++)
+		rc = follow(s, entries.raddr + i * entries.stride, in_dict);
+	return rc;
 }
 
 static int look_at_thread(struct scan *s, uint64_t tstate, const uint8_t *bytes, size_t len)
@@ -224,8 +281,7 @@ static int look_at_thread(struct scan *s, uint64_t tstate, const uint8_t *bytes,
 	memcpy(&word, bytes + off->ts_c_profilefunc, 8);
 	note(s, tstate + off->ts_c_profilefunc, word, true, in_thread);
 	memcpy(&dict, bytes + off->ts_dict, 8);
-	return dict && s->search->python->ver->hook == VZ_HOOK_MONITORING ? look_at_dict(s, dict)
-									  : 0;
+	return dict ? look_at_dict(s, dict) : 0;
 }
 
 static int add_node(struct walk *walk, uint64_t raddr, uint64_t id)
@@ -316,7 +372,11 @@ static int look_at_list(struct scan *s, uint64_t interp, uint32_t offset)
 	if (read_word(s, list + LIST_SIZE, &size) < 0 ||
 	    read_word(s, list + LIST_ITEM, &items) < 0 || size > LIST_ITEMS_MAX)
 		return -EAGAIN;
-	return look_through(s, items, size * 8, size * 8, in_lists);
+	for (uint64_t i = 0; i < size; i++) {
+		if (follow(s, items + i * 8, in_lists) < 0)
+			return -EAGAIN;
+	}
+	return 0;
 }
 
 static int look_at_interp(struct scan *s, uint64_t interp)

@@ -118,6 +118,10 @@ Test(residue_python, at_fork_functions_and_dicts_are_looked_at)
 {
 	const struct vz_pyver *ver = vz_pyver_find(12);
 	struct fake *f = fake_new(12);
+	char capsule_name[] = "PyCapsule", str_name[] = "str";
+	uint64_t capsule_type[4] = { 1, 0, 0, raddr(capsule_name) };
+	uint64_t str_type[4] = { 1, 0, 0, raddr(str_name) };
+	uint64_t object[8] = { 1, raddr(capsule_type) };
 	uint64_t items[3] = { 0 }, list[4] = { 1, 0, 3, raddr(items) };
 	uint64_t keys[16] = { 0 }, dict[6] = { 1, 0, 1, 0, raddr(keys), 0 };
 
@@ -127,6 +131,11 @@ Test(residue_python, at_fork_functions_and_dicts_are_looked_at)
 	((uint8_t *)keys)[10] = 1;
 	keys[3] = 2;
 	put(f->threads[1], ver->off.ts_dict, raddr(dict));
+	keys[4 + 1 + 3] = raddr(object); /* the value of the second entry */
+	expect_found(f, (uint8_t *)object, 40, "the dict of a thread state"); /* its destructor */
+	object[1] = raddr(str_type); /* whose bytes may be anything */
+	object[5] = f->image.start + 4096;
+	cr_expect_eq(fake_compare(f).ours[VZ_RESIDUE_HOOKS], 0);
 	expect_found(f, (uint8_t *)keys, 32 + 8 + 16 + 8, "the dict of a thread state");
 	fake_free(f);
 }
@@ -139,7 +148,7 @@ Test(residue_python, memory_that_is_used_again_is_the_programs)
 	struct fake *f = fake_new(11);
 	struct vz_residue residue;
 
-	put(f->threads[0], ver->off.ts_dict, f->image.start + 64);
+	put(f->threads[0], ver->off.ts_datastack_chunk, f->image.start + 64);
 	residue = fake_compare(f);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_HOOKS], 1);
 	cr_assert_eq(mmap(f->mapped, IMAGE_BYTES, PROT_READ | PROT_WRITE,
@@ -343,6 +352,7 @@ static void check_hooked(const struct view *v, const struct vz_residue *residue,
 		{ VZ_HOOK_PROFILE, "a thread state" },
 		{ VZ_HOOK_PROFILE, "the frame evaluator" },
 		{ VZ_HOOK_PROFILE, "the type of code objects" },
+		{ VZ_HOOK_PROFILE, "the dict of a thread state" },
 		{ VZ_HOOK_MONITORING, "the type of code objects" },
 		{ VZ_HOOK_MONITORING, "CPython's data" },
 		{ VZ_HOOK_MONITORING, "the dict of a thread state" },
