@@ -59,7 +59,6 @@ static int attempt(struct work *w, int (*what)(struct work *w))
 
 	w->attempt = what;
 	rc = pthread_create(&thread, NULL, attempt_main, w);
-
 	if (rc)
 		return -rc;
 	pthread_join(thread, NULL);
@@ -101,19 +100,16 @@ static int check_filters(struct work *w, struct vz_err *err)
 		return rc == -ESRCH ? -EAGAIN : rc;
 	w->seccomp = (struct vz_seccomp){ 0 };
 	rc = attempt(w, vz_inject_filters);
-	if (rc == -ESRCH || rc == -EBUSY || rc == -ETIMEDOUT)
-		return -EAGAIN;
-	if (rc < 0 && vz_status_read(getpid(), 0, &own) == 0 && own.seccomp == status.seccomp &&
-	    own.seccomp_filters >= status.seccomp_filters)
+	if (rc < 0 && rc != -EACCES)
+		return rc;
+	if (rc == -EACCES && vz_status_read(getpid(), 0, &own) == 0 &&
+	    own.seccomp == status.seccomp && own.seccomp_filters >= status.seccomp_filters)
 		rc = 0;
 	if (rc == 0 && (w->seccomp.fatal || w->seccomp.denied))
 		rc = -EPERM;
-	if (rc < 0) {
-		w->refused = true;
-		return refuse_filters(w, rc, err);
-	}
-	w->filters_tid = w->task.tid;
-	return 0;
+	w->refused = rc < 0;
+	w->filters_tid = rc < 0 ? 0 : w->task.tid;
+	return rc < 0 ? refuse_filters(w, rc, err) : 0;
 }
 
 /* Read what the first stop would have to read, while everybody runs. */

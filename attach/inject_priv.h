@@ -40,7 +40,7 @@ struct work {
 int vz_inject_try(struct work *w);
 /** Only look where a running thread is; not counted as a try. */
 int vz_inject_look(struct work *w);
-/** What would its filters say to us?  They cannot be seen without a stop. */
+/** What would its filters say to us?  They cannot be seen without a stop.  -EACCES: nor with one. */
 int vz_inject_filters(struct work *w);
 /** One munmap: a raw system call, which needs no safe point. */
 int vz_inject_remove(struct work *w);

@@ -260,17 +260,22 @@ int vz_inject_filters(struct work *w)
 	int rc = filter ? vz_tracee_stop(&t, w->task.tid, STOP_TIMEOUT_NS) : -ENOMEM;
 	int n = 0;
 
-	if (rc == 0)
-		rc = vz_tracee_get(&t, &w->cpu);
+	if (rc < 0) {
+		free(filter);
+		return no_stop(w, rc, w->blocker, sizeof(w->blocker));
+	}
+	rc = vz_tracee_get(&t, &w->cpu);
 	for (unsigned i = 0; rc == 0 && n >= 0; i++) {
 		n = vz_tracee_filter(&t, i, filter, VZ_SECCOMP_MAX);
 		if (n > 0)
 			vz_seccomp_add(&w->seccomp, filter, (size_t)n);
 	}
-	if (t.stopped)
+	if (rc == 0)
 		let_go(&t, &w->cpu);
+	else
+		vz_tracee_detach(&t);
 	free(filter);
-	return rc < 0 ? rc : n == -ENOENT ? 0 : n;
+	return rc < 0 ? -EAGAIN : n == -ENOENT ? 0 : n == -ESRCH ? -EAGAIN : -EACCES;
 }
 
 int vz_inject_remove(struct work *w)
