@@ -5,6 +5,7 @@
 #include "payload/hook.h"
 #include "payload/intern.h"
 #include "payload/leave.h"
+#include "payload/names.h"
 
 enum {
 	STACK_BYTES = 1 << 20, /* audit hooks may run Python code on it */
@@ -103,6 +104,8 @@ static int take_gil(void)
 
 static void release_gil(int state)
 {
+	/* Audit hooks may have asked threading who we are, which makes a thread of us. */
+	vz_forget_name(vz_agent_self);
 	vz_agent_ts = NULL;
 	VZ_PY(PyGILState_Release, void, int)(state);
 }
@@ -138,12 +141,15 @@ static uint32_t install(void)
 	else if (!layout_ok())
 		rc = vz_fail(VZ_AGENT_LAYOUT, "CPython's structures are not as expected");
 	if (!rc) {
+		vz_keep_in_children(1);
 		vz_intern_watch();
 		rc = vz_hooks->install();
-		if (rc)
+		if (rc) {
 			vz_intern_unwatch();
-		else
+			vz_keep_in_children(0);
+		} else {
 			vz_atfork_install();
+		}
 	}
 	if (!rc) {
 		/* Seen by the tool before another thread can record: the GIL is still ours. */
@@ -154,10 +160,11 @@ static uint32_t install(void)
 	return rc;
 }
 
-static void remove_hooks(void)
+/* 0: an interpreter that is just ending still has some. */
+static int remove_once(void)
 {
 	uint64_t got;
-	int state;
+	int state, ending;
 
 	if (finalizing())
 		for (;;) /* the process ends; its memory must stay until then */
@@ -165,10 +172,22 @@ static void remove_hooks(void)
 	state = take_gil();
 	got = vz_monotonic_ns();
 	vz_control->left_hooks = vz_hooks->remove();
-	vz_control->left_hooks += !vz_intern_unwatch();
-	vz_control->left_hooks += vz_atfork_remove();
+	ending = vz_interps_ending();
+	if (!ending) {
+		vz_control->left_hooks += !vz_intern_unwatch();
+		vz_control->left_hooks += vz_atfork_remove();
+	}
+	if (!vz_control->left_hooks)
+		vz_keep_in_children(0);
 	release_gil(state);
 	vz_control->remove_ns = vz_monotonic_ns() - got;
+	return !ending;
+}
+
+static void remove_hooks(void)
+{
+	while (!remove_once())
+		vz_sleep_ns(BIRTH_POLL_NS);
 }
 
 static void scan(void)
@@ -247,7 +266,10 @@ static int make_arena(void)
 	vz_sys(VZ_SYS_MADVISE, (long)private, PRIVATE_PREFAULT, VZ_MADV_POPULATE_WRITE);
 	populate_image();
 	vz_ring_init((void *)at, private);
-	return vz_intern_init();
+	if (vz_intern_init() < 0)
+		return -1;
+	vz_keep_in_children(0);
+	return 0;
 }
 
 /*
@@ -445,7 +467,9 @@ void vz_agent_unpark(void)
 	vz_sys6(VZ_SYS_RT_SIGPROCMASK, SIG_SETMASK, (long)&all, (long)&before, 8, 0, 0);
 	start_agent();
 	vz_sys6(VZ_SYS_RT_SIGPROCMASK, SIG_SETMASK, (long)&before, 0, 8, 0, 0);
-	parked = vz_boot.create_result != 0; /* then the next fork tries again */
+	parked = vz_boot.create_result != 0;
+	if (parked) /* nobody would hear the tool any more: end it here */
+		vz_leave_alone();
 }
 
 /*

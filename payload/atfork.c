@@ -2,6 +2,7 @@
 #include "payload/atfork.h"
 
 #include "payload/agent.h"
+#include "payload/leave.h"
 
 enum { METH_NOARGS = 4 };
 
@@ -29,7 +30,7 @@ static void *none(void)
 static void *on_before(void *self, void *unused)
 {
 	(void)self, (void)unused;
-	if (vz_private->alive)
+	if (vz_private->alive && !vz_leaves_alone())
 		vz_agent_park();
 	return none();
 }
@@ -46,7 +47,7 @@ static int unpark_pending(void *unused)
 static void *on_after(void *self, void *unused)
 {
 	(void)self, (void)unused;
-	if (vz_private->alive &&
+	if (vz_private->alive && !vz_leaves_alone() &&
 	    VZ_PY(Py_AddPendingCall, int, int (*)(void *), void *)(unpark_pending, NULL) < 0)
 		vz_agent_unpark();
 	return none();

@@ -53,6 +53,10 @@ void vz_interps_refresh(void);
 /** 1 if an interpreter, or a thread where that matters, was born since the last scan.  Needs no
  * GIL. */
 int vz_interps_changed(void);
+/** 1 if IN is being taken apart: its modules may be gone, and its hooks go with it. */
+int vz_interp_ends(const struct vz_interp *in);
+/** 1 if that is so of one that has hooks. */
+int vz_interps_ending(void);
 /** Say in vz_control why; returns ERROR. */
 uint32_t vz_fail(uint32_t error, const char *text);
 /**

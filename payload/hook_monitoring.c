@@ -321,22 +321,21 @@ static uint32_t hook_here(struct vz_interp *in)
 	return VZ_AGENT_OK;
 }
 
-/* Do something under a thread state of another interpreter (all of these share our GIL). */
+/*
+ * Do something as if the agent belonged to another interpreter; all of these share our
+ * GIL.  A real visit swaps thread states, which gives the GIL away: meanwhile the
+ * program may end that interpreter, and CPython then aborts the process for having
+ * one thread state too many, or ends our thread.
+ */
 static uint32_t run_in(struct vz_interp *in, uint32_t (*what)(struct vz_interp *))
 {
-	uint8_t *mine, *visitor;
+	uint8_t *volatile *mine = (uint8_t *volatile *)(vz_agent_ts + vz_boot.off.ts_interp);
+	uint8_t *home = *mine;
 	uint32_t rc;
 
-	if (vz_load_ptr(vz_agent_ts, vz_boot.off.ts_interp) == in->is)
-		return what(in);
-	visitor = VZ_PY(PyThreadState_New, uint8_t *, void *)(in->is);
-	if (!visitor)
-		return VZ_AGENT_PYTHON_ERROR;
-	mine = VZ_PY(PyThreadState_Swap, uint8_t *, void *)(visitor);
+	*mine = in->is;
 	rc = what(in);
-	VZ_PY(PyThreadState_Clear, void, void *)(visitor);
-	VZ_PY(PyThreadState_Swap, uint8_t *, void *)(mine);
-	VZ_PY(PyThreadState_Delete, void, void *)(visitor);
+	*mine = home;
 	return rc;
 }
 
@@ -376,7 +375,7 @@ static uint32_t hook_all(void)
 	for (int i = 0; i < VZ_MAX_INTERPS; i++) {
 		struct vz_interp *in = &vz_interps[i];
 
-		if (!in->is || in->own_gil || in->hooked)
+		if (!in->is || in->own_gil || in->hooked || vz_interp_ends(in))
 			continue;
 		open_existing(in);
 		rc = run_in(in, hook_here);
@@ -410,6 +409,10 @@ static unsigned remove_hooks(void)
 
 		if (!in->is || !in->hooked)
 			continue;
+		if (vz_interp_ends(in)) { /* until it is gone it may call us */
+			left++;
+			continue;
+		}
 		left += run_in(in, unhook_counted);
 		drop_sentinels(in);
 	}

@@ -40,6 +40,13 @@ void vz_intern_fini(void)
 	table = NULL;
 }
 
+void vz_intern_keep(int keep)
+{
+	if (table)
+		vz_sys(VZ_SYS_MADVISE, (long)table, (long)(nslots * sizeof(*table)),
+		       keep ? VZ_MADV_DOFORK : VZ_MADV_DONTFORK);
+}
+
 static struct entry *find(uint64_t key)
 {
 	uint64_t i = place(key, nslots);

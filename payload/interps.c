@@ -107,6 +107,20 @@ int vz_interps_changed(void)
 	return 0;
 }
 
+int vz_interp_ends(const struct vz_interp *in)
+{
+	return vz_boot.off.is_finalizing != VZ_NO_OFFSET &&
+	       __atomic_load_n((uint64_t *)(in->is + vz_boot.off.is_finalizing), __ATOMIC_RELAXED);
+}
+
+int vz_interps_ending(void)
+{
+	for (int i = 0; i < VZ_MAX_INTERPS; i++)
+		if (vz_interps[i].is && vz_interps[i].hooked && vz_interp_ends(&vz_interps[i]))
+			return 1;
+	return 0;
+}
+
 uint32_t vz_fail(uint32_t error, const char *text)
 {
 	uint32_t i = 0;

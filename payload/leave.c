@@ -37,6 +37,17 @@ int vz_task_gone(uint32_t tid)
 	return vz_sys(VZ_SYS_TGKILL, pid, tid, 0) == -VZ_ESRCH;
 }
 
+void vz_keep_in_children(int keep)
+{
+	long advice = keep ? VZ_MADV_DOFORK : VZ_MADV_DONTFORK;
+
+	/* Not the image: libc looks through all stacks in a child, and the agent's is there. */
+	if (vz_boot.private_raddr)
+		vz_sys(VZ_SYS_MADVISE, (long)vz_boot.private_raddr, (long)vz_boot.private_bytes,
+		       advice);
+	vz_intern_keep(keep);
+}
+
 static void unmap(uint64_t base, uint64_t bytes)
 {
 	if (base && bytes)
@@ -150,10 +161,20 @@ int vz_leave_unborn(void)
 	return vz_clone_reaper(reaper_stack + sizeof(reaper_stack), CLONE_FLAGS) > 0;
 }
 
-/* ---- in a forked child ------------------------------------------------- */
+/* ---- without an agent: in a forked child, or where no thread can be made ---- */
+
+/* The tool is told, since this is not a child; the arena is its as well. */
+static void say_gone(void)
+{
+	vz_control->error = VZ_AGENT_NO_THREAD;
+	__atomic_store_n(&vz_control->state, VZ_STATE_GONE, __ATOMIC_RELEASE);
+	__atomic_store_n(&vz_boot.status, VZ_STATE_GONE, __ATOMIC_RELEASE);
+	vz_control = NULL;
+	unmap(vz_boot.arena_raddr, vz_boot.arena_bytes);
+}
 
 /*
- * Runs from the child's evaluation loop, through vz_child_entry, which unmaps the
+ * Runs from the program's evaluation loop, through vz_child_entry, which unmaps the
  * image if this returns 1.
  */
 __attribute__((used)) int vz_child_leaves(void)
@@ -168,6 +189,8 @@ __attribute__((used)) int vz_child_leaves(void)
 	}
 	vz_error_restore(&saved);
 	vz_intern_fini();
+	if (vz_private->alive)
+		say_gone();
 	unmap(vz_boot.private_raddr, vz_boot.private_bytes);
 	if (vz_boot.arena_fd >= 0)
 		vz_sys(VZ_SYS_CLOSE, vz_boot.arena_fd, 0, 0);
@@ -175,6 +198,16 @@ __attribute__((used)) int vz_child_leaves(void)
 	vz_child_unmap.bytes = vz_boot.image_bytes;
 	vz_child_unmap.munmap = vz_boot.libc[VZ_LIBC_munmap];
 	return vz_child_unmap.munmap != 0;
+}
+
+void vz_leave_alone(void)
+{
+	vz_agent_in_child(); /* the same way */
+}
+
+int vz_leaves_alone(void)
+{
+	return child_pending != 0;
 }
 
 void vz_agent_in_child(void)

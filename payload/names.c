@@ -124,18 +124,24 @@ int vz_name_c(uint32_t id, void *callable)
 	return write_def((struct vz_def){ .id = id, .kind = VZ_DEF_C }, name_len, file_len);
 }
 
+/* threading._active, a dict from ident to Thread; new reference or NULL. */
+static void *active_threads(void)
+{
+	void *modules = VZ_PY(PySys_GetObject, void *, const char *)("modules");
+	void *threading = modules ? VZ_PY(PyDict_GetItemString, void *, void *,
+					  const char *)(modules, "threading")
+				  : NULL;
+
+	return threading ? VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(threading,
+										       "_active")
+			 : NULL;
+}
+
 /* threading._active[ident]._name, each step without running Python code; new reference or NULL. */
 static void *thread_name(uint64_t ident)
 {
-	void *modules = VZ_PY(PySys_GetObject, void *, const char *)("modules");
-	void *threading, *active = NULL, *key = NULL, *thread = NULL, *attr, *name = NULL;
+	void *active = active_threads(), *key = NULL, *thread = NULL, *attr, *name = NULL;
 
-	threading = modules ? VZ_PY(PyDict_GetItemString, void *, void *, const char *)(modules,
-											"threading")
-			    : NULL;
-	if (threading)
-		active = VZ_PY(PyObject_GetAttrString, void *, void *, const char *)(threading,
-										     "_active");
 	if (active)
 		key = VZ_PY(PyLong_FromUnsignedLong, void *, uint64_t)(ident);
 	if (key)
@@ -147,6 +153,24 @@ static void *thread_name(uint64_t ident)
 	vz_xdecref(key);
 	vz_xdecref(active);
 	return name;
+}
+
+void vz_forget_name(uint64_t ident)
+{
+	struct vz_saved_error saved;
+	void *active, *key = NULL;
+
+	vz_error_save(&saved);
+	active = active_threads();
+	if (active && vz_load_ptr(active, VZ_OB_TYPE) == VZ_PY_DATA(PyDict_Type))
+		key = VZ_PY(PyLong_FromUnsignedLong, void *, uint64_t)(ident);
+	if (key && VZ_PY(PyDict_GetItemWithError, void *, void *, void *)(active, key))
+		VZ_PY(PyDict_DelItem, int, void *, void *)(active, key);
+	vz_xdecref(key);
+	vz_xdecref(active);
+	if (VZ_PY(PyErr_Occurred, void *, void)())
+		VZ_PY(PyErr_Clear, void, void)();
+	vz_error_restore(&saved);
 }
 
 int vz_name_thread(struct vz_thread *t)

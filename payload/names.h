@@ -14,5 +14,7 @@ int vz_name_code(uint32_t id, void *code);
 int vz_name_c(uint32_t id, void *callable);
 /** Look the thread up in threading._active; 1 if it has a name now. */
 int vz_name_thread(struct vz_thread *t);
+/** Take the thread with this pthread_self() out of threading's list of threads. */
+void vz_forget_name(uint64_t ident);
 
 #endif /* VZ_PAYLOAD_NAMES_H */

@@ -263,7 +263,8 @@ enum {
 	X(PyFunction_Type) X(PyMethod_Type) X(PyModule_Type) X(PyType_Type) X(PyUnicode_Type) \
 	X(_Py_NoneStruct) X(_PyRuntime) \
 	X(PyList_Type) X(PyList_Size) X(PyList_GetItem) X(PyList_SetSlice) X(PyDict_New) X(PyObject_Call) \
-	X(PyCapsule_New) X(PyCapsule_GetPointer) X(PyCapsule_SetDestructor) X(PyCFunction_NewEx)
+	X(PyCapsule_New) X(PyCapsule_GetPointer) X(PyCapsule_SetDestructor) X(PyCFunction_NewEx) \
+	X(PyDict_DelItem) X(PyDict_Type)
 /* clang-format on */
 
 enum vz_py_symbol {

@@ -314,3 +314,40 @@ Test(payload_agent, no_thread_for_it, .timeout = 100)
 {
 	each(refused);
 }
+
+/* The agent ended for a fork, and there is no thread for it any more: the program itself removes
+ * us. */
+static void not_reborn(struct kit_hooked *k)
+{
+	void *state;
+
+	start(k);
+	state = k->save_thread();
+	open_link();
+	until(VZ_STATE_RUNNING);
+	vz_boot.libc[VZ_LIBC_pthread_create] = (uint64_t)(uintptr_t)no_thread;
+	k->restore_thread(state);
+	KIT_CHECK(k->run("import os, sys\n"
+			 "def f(): pass\n"
+			 "pid = os.fork()\n"
+			 "if pid == 0: os._exit(0)\n"
+			 "assert os.waitpid(pid, 0)[1] == 0\n"
+			 "for i in range(1000): f()\n"
+			 "assert not any(map(sys.monitoring.get_tool, range(6)))\n") == 0,
+		  "it raised");
+	KIT_CHECK(vz_link_state(&link_to_agent) == VZ_STATE_GONE, "%d",
+		  vz_link_state(&link_to_agent));
+	KIT_CHECK(link_to_agent.control->error == VZ_AGENT_NO_THREAD, "%u",
+		  link_to_agent.control->error);
+	vz_link_close(&link_to_agent);
+	KIT_CHECK(!memory_is_mapped(), "memory stayed");
+}
+
+Test(payload_agent, not_reborn_after_a_fork, .timeout = 100)
+{
+	static char wrong[65536];
+
+	if (!kit_python_each(12, 13, not_reborn, wrong, sizeof(wrong)))
+		cr_skip_test("no libpython 3.12 here");
+	cr_assert_str_empty(wrong, "%s", wrong);
+}
