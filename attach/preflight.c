@@ -40,6 +40,7 @@ int vz_checks_run(const struct vz_check *checks, size_t nchecks, struct vz_scene
 		checks[i].run(s, f);
 		if (f->verdict != VZ_FOUND_REFUSE)
 			continue;
+		s->explained |= f->err.exit == VZ_EXIT_PERMISSION;
 		if (rc == 0) {
 			*err = f->err;
 			rc = f->rc;

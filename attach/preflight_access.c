@@ -235,7 +235,10 @@ static void name_capabilities(uint64_t set, char *buf, size_t size)
 /* The kernel lets nobody look into a process that may do more than the looker. */
 static void check_excess(struct vz_scene *s, struct vz_finding *f)
 {
-	uint64_t more = capabilities(s->target->pid, "\nCapPrm:") & ~capabilities(0, "\nCapPrm:");
+	/* Of another user nobody asks that. */
+	uint64_t more = !s->same_user ? 0
+				      : capabilities(s->target->pid, "\nCapPrm:") &
+						~capabilities(0, "\nCapPrm:");
 	struct vz_err err;
 	char names[160];
 
@@ -369,7 +372,9 @@ void vz_check_memory_access(struct vz_scene *s, struct vz_finding *f)
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_PERMISSION, &err);
-	vz_err_why(&err, "%s; a container or a seccomp filter may forbid it", strerror(-s->access));
+	vz_err_why(&err, "%s%s", strerror(-s->access),
+		   s->explained ? ", as told above"
+				: "; a container or a seccomp filter may forbid it");
 	if (geteuid() == 0)
 		vz_err_try(&err, "run on the host, or start the container with "
 				 "--cap-add=SYS_PTRACE");

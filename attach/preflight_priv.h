@@ -33,7 +33,8 @@ struct vz_scene {
 	pid_t tracer, strict_tid;
 	size_t unfiltered, filtered; /* by seccomp; the rest could not be read */
 	/* access, see preflight_access.c */
-	int access; /* of its memory: 0 or negative errno */
+	int access;     /* of its memory: 0 or negative errno */
+	bool explained; /* a check has told why it was refused */
 	enum vz_kinship kin;
 	bool has_cap;   /* CAP_SYS_PTRACE, here */
 	bool cap_there; /* ... and in the target's user namespace */
