@@ -149,6 +149,7 @@ void vz_access_look(struct vz_scene *s)
 	s->cap_there = (s->has_cap && s->kin != VZ_KIN_ELSEWHERE) || owned;
 	s->same_user = s->status.uid == geteuid() && s->status.euid == geteuid() &&
 		       s->status.fsuid == geteuid();
+	s->same_group = s->status.gid == getgid();
 }
 
 static void user_name(uid_t uid, char *buf, size_t size)
@@ -170,7 +171,7 @@ void vz_check_user(struct vz_scene *s, struct vz_finding *f)
 
 	user_name(s->status.uid, theirs, sizeof(theirs));
 	user_name(geteuid(), ours, sizeof(ours));
-	if (s->same_user) {
+	if (s->same_user && (s->same_group || !s->access || s->has_cap)) {
 		vz_finding_say(f, VZ_FOUND_OK, "same user (%s)", theirs);
 		return;
 	}
@@ -180,7 +181,11 @@ void vz_check_user(struct vz_scene *s, struct vz_finding *f)
 		return;
 	}
 	vz_refusal(s, VZ_EXIT_PERMISSION, &err);
-	if (geteuid() == 0) {
+	if (s->same_user) {
+		vz_err_why(&err, "it runs with the group %u, you with the group %u",
+			   (unsigned)s->status.gid, (unsigned)getgid());
+		vz_err_try(&err, "sudo vizattach --pid %d", (int)s->target->pid);
+	} else if (geteuid() == 0) {
 		vz_err_why(&err, "it belongs to %s, and this root lacks CAP_SYS_PTRACE", theirs);
 		vz_err_try(&err,
 			   "start the container with --cap-add=SYS_PTRACE, or run on the host");

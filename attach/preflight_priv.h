@@ -38,7 +38,7 @@ struct vz_scene {
 	enum vz_kinship kin;
 	bool has_cap;   /* CAP_SYS_PTRACE, here */
 	bool cap_there; /* ... and in the target's user namespace */
-	bool same_user;
+	bool same_user, same_group;
 	/* the interpreter */
 	const struct vz_maps *maps;
 	const struct vz_objects *objects;

@@ -149,6 +149,36 @@ def without_capability(cell, python, folder):
                    prefix=prefix)
 
 
+def other_group(cell, python, folder):
+    binary, place = as_nobody(folder)
+    prefix = NOBODY[:2] + ("--regid=1",) + NOBODY[3:]
+    with errors.untouched(cell, python, folder, "loop", user="nobody") as subject:
+        all_refuse(cell, subject.pid, place, 4, "group", binary=binary, prefix=prefix)
+
+
+def yama(cell, python, folder):
+    """Where the kernel has no Yama: a file in its place, and a process that is refused anyway."""
+    binary, place = as_nobody(folder)
+    script = ('mount -t tmpfs none /proc/sys/kernel && mkdir /proc/sys/kernel/yama && '
+              'echo %d >/proc/sys/kernel/yama/ptrace_scope && exec "$@"')
+
+    def under(scope, *more):
+        return ("unshare", "-m", "sh", "-c", script % scope, "sh") + more
+    if run_tool(["--version"], prefix=under(0)).returncode:
+        raise board.Skip("no mount namespaces")
+    words = {1: "only a parent", 2: "only root", 3: "nobody may"}
+    with errors.untouched(cell, python, folder, "odd-group") as subject:
+        for scope, word in words.items():
+            all_refuse(cell, subject.pid, place, 4, f"ptrace_scope is {scope}", word, binary=binary,
+                       prefix=under(scope, *NOBODY))
+            doctor(cell, None, 4, f"ptrace_scope is {scope}", binary=binary,
+                   prefix=under(scope, *NOBODY))
+        all_refuse(cell, subject.pid, place, 4, "a container or a seccomp filter", binary=binary,
+                   prefix=under(0, *NOBODY))
+        for scope, status in ((0, 0), (1, 0), (2, 0), (3, 4)):
+            doctor(cell, None, status, binary=binary, prefix=under(scope))
+
+
 def other_namespace(cell, python, folder):
     """Root of a user namespace is not root of its parent."""
     if not shutil.which("unshare") or run_tool(["--version"], prefix=("unshare", "-Ur")).returncode:
@@ -521,6 +551,7 @@ def usage(cell, python, folder):
 
 ONCE = [("machine", machine), ("usage", usage), ("other-user", other_user),
         ("not-dumpable", not_dumpable), ("without-capability", without_capability),
+        ("other-group", other_group), ("yama", yama),
         ("other-namespace", other_namespace), ("below-namespace", below_namespace),
         ("zombie", zombie), ("traced", traced), ("kernel-thread", kernel_thread),
         ("memory-limit", memory_limit), ("thread-limit", thread_limit), ("user-limit", user_limit),

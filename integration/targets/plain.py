@@ -87,6 +87,14 @@ def undumpable():
     prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
 
 
+def odd_group():
+    """Same user, same group, and yet the kernel lets no other process of this user look into it."""
+    import os
+    os.setresgid(65534, 65534, 1)
+    os.setresuid(65534, 65534, 65534)
+    prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE
+
+
 def strict():
     """In strict mode only read and write are left: waits in the one, without giving up the GIL."""
     import ctypes
@@ -112,11 +120,12 @@ def filtered():
 def main():
     how = sys.argv[2] if len(sys.argv) > 2 else "loop"
     # what it does to itself before anybody looks
-    {"undumpable": undumpable, "filter": filtered}.get(how, int)()
+    {"undumpable": undumpable, "filter": filtered, "odd-group": odd_group}.get(how, int)()
     ctl.ready()
     {"loop": plain_loop, "cprofile": with_cprofile, "setprofile": with_setprofile,
-     "settrace": with_settrace, "tools": with_all_tools, "kept-tool": with_kept_tool, "gil": with_held_gil,
-     "strict": strict, "undumpable": plain_loop, "filter": plain_loop}[how]()
+     "settrace": with_settrace, "tools": with_all_tools, "kept-tool": with_kept_tool,
+     "gil": with_held_gil, "strict": strict, "undumpable": plain_loop, "odd-group": plain_loop,
+     "filter": plain_loop}[how]()
     ctl.finish()
 
 
