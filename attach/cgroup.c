@@ -159,7 +159,9 @@ int vz_cgroup_find(pid_t pid, const char *controller, struct vz_cgroup *ret)
 	memset(ret, 0, sizeof(*ret));
 	if (rc == 0)
 		rc = vz_slurp("/proc/self/mountinfo", MOUNTS_MAX_BYTES, &mounts, &len);
-	return rc < 0 ? rc : vz_cgroup_locate(groups, mounts, controller, ret);
+	if (rc < 0 || !groups || !mounts)
+		return rc < 0 ? rc : -ENOENT;
+	return vz_cgroup_locate(groups, mounts, controller, ret);
 }
 
 /* ---- what its files say ---- */
@@ -201,7 +203,7 @@ static uint64_t file_pages(const struct vz_cgroup *group, size_t path_len)
 	char line[256];
 	uint64_t sum = 0;
 
-	if (slurp_file(group, path_len, "memory.stat", &text) < 0)
+	if (slurp_file(group, path_len, "memory.stat", &text) < 0 || !text)
 		return 0;
 	rest = text;
 	while (next_line(&rest, line, sizeof(line))) {

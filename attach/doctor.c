@@ -54,8 +54,11 @@ static void add_clean(struct vz_text *t, const char *text)
 	char clean[sizeof(((struct vz_err *)NULL)->why)];
 	size_t n = 0;
 
-	for (; text[n] && n < sizeof(clean) - 1; n++)
-		clean[n] = (unsigned char)text[n] < ' ' || text[n] == 0x7f ? '?' : text[n];
+	for (; text[n] && n < sizeof(clean) - 1; n++) {
+		clean[n] = text[n];
+		if ((unsigned char)text[n] < ' ' || text[n] == 0x7f)
+			clean[n] = '?';
+	}
 	clean[n] = '\0';
 	add_wrapped(t, clean, INDENT);
 }

@@ -58,7 +58,7 @@ static void look_around(struct vz_examination *e)
 		vz_finding_say(f, VZ_FOUND_UNKNOWN, "its namespaces are not readable");
 }
 
-struct inside {
+struct contents {
 	struct vz_maps maps;
 	struct vz_objects objects;
 	struct vz_python python;
@@ -76,8 +76,9 @@ static void name_python(const struct vz_python *python, struct vz_examination *e
 }
 
 static void look_inside(const struct vz_target *target, const struct vz_wish *wish,
-			struct inside *in, struct vz_examination *e)
+			struct contents *in, struct vz_examination *e)
 {
+	const struct vz_inside inside = { &in->maps, &in->objects, &in->python };
 	struct vz_err err = { 0 };
 	int rc = vz_maps_read(target->pid, &in->maps, &err);
 
@@ -92,13 +93,13 @@ static void look_inside(const struct vz_target *target, const struct vz_wish *wi
 		return;
 	}
 	name_python(&in->python, e);
-	vz_preflight_python(target, &in->maps, &in->objects, &in->python, wish, &e->findings, &err);
+	vz_preflight_python(target, &inside, wish, &e->findings, &err);
 }
 
 void vz_examine_process(pid_t pid, const struct vz_wish *wish, struct vz_examination *ret)
 {
 	struct vz_target target;
-	struct inside in;
+	struct contents in;
 	struct vz_err err = { 0 };
 	int rc;
 

@@ -235,8 +235,8 @@ static bool cpu_has(const char *flag)
 	if (vz_slurp("/proc/cpuinfo", LARGE_BYTES, &text, &len) < 0)
 		return false;
 	snprintf(word, sizeof(word), " %s ", flag);
-	for (char *p = text; *p; p++)
-		*p = *p == '\n' ? ' ' : *p;
+	for (char *p = strchr(text, '\n'); p; p = strchr(p, '\n'))
+		*p = ' ';
 	return strstr(text, word) != NULL;
 }
 

@@ -351,21 +351,28 @@ static int take_variable(const struct option *option, const char *value, struct 
 	return value[0] ? store(option, value, opts, err) : 0;
 }
 
+/* "ring-size": VIZATTACH_RING_SIZE */
+static const char *variable(const struct option *option, char name[NAME_MAX_LEN])
+{
+	size_t n = (size_t)snprintf(name, NAME_MAX_LEN, "VIZATTACH_");
+
+	for (const char *p = option->name; *p && n < NAME_MAX_LEN - 1; p++)
+		name[n++] = (char)(*p == '-' ? '_' : toupper((unsigned char)*p));
+	name[n] = '\0';
+	return getenv(name);
+}
+
 static int take_environment(struct vz_opts *opts, struct vz_err *err)
 {
 	for (unsigned i = 0; i < NOPTIONS; i++) {
-		char name[NAME_MAX_LEN] = "VIZATTACH_";
-		size_t n = strlen(name);
+		char name[NAME_MAX_LEN];
 		const char *value;
 		int rc;
 
 		if (options[i].kind == HELP || options[i].kind == VERSION ||
 		    !takes(opts->verb, &options[i]))
 			continue;
-		for (const char *p = options[i].name; *p && n < sizeof(name) - 1; p++)
-			name[n++] = (char)(*p == '-' ? '_' : toupper((unsigned char)*p));
-		name[n] = '\0';
-		value = getenv(name);
+		value = variable(&options[i], name);
 		rc = value ? take_variable(&options[i], value, opts, err) : 0;
 		if (rc < 0) {
 			vz_err_try(err, "unset %s", name);

@@ -21,6 +21,13 @@ struct vz_wish {
 	uint64_t ring_bytes;
 };
 
+/* What was found in the target's memory. */
+struct vz_inside {
+	const struct vz_maps *maps;
+	const struct vz_objects *objects;
+	const struct vz_python *python;
+};
+
 /**
  * Checks that need no access to the target's memory, in the order in which a
  * person would ask: zombie (3), thread of the kernel (5), already traced and by
@@ -39,8 +46,7 @@ int vz_preflight_process(struct vz_target *target, const struct vz_wish *wish,
  * 3.8-3.11; whether all sys.monitoring ids are taken is left to the agent.  That a thread
  * holds the GIL while it waits in a system call is a warning.
  */
-int vz_preflight_python(const struct vz_target *target, const struct vz_maps *maps,
-			const struct vz_objects *objects, const struct vz_python *python,
+int vz_preflight_python(const struct vz_target *target, const struct vz_inside *inside,
 			const struct vz_wish *wish, struct vz_findings *findings,
 			struct vz_err *err);
 

@@ -494,8 +494,7 @@ static const struct vz_check checks[] = {
 	{ "gil", check_gil, false },
 };
 
-int vz_preflight_python(const struct vz_target *target, const struct vz_maps *maps,
-			const struct vz_objects *objects, const struct vz_python *python,
+int vz_preflight_python(const struct vz_target *target, const struct vz_inside *inside,
 			const struct vz_wish *wish, struct vz_findings *findings,
 			struct vz_err *err)
 {
@@ -503,9 +502,9 @@ int vz_preflight_python(const struct vz_target *target, const struct vz_maps *ma
 	struct vz_scene s = {
 		.target = &copy,
 		.wish = wish,
-		.maps = maps,
-		.objects = objects,
-		.python = python,
+		.maps = inside->maps,
+		.objects = inside->objects,
+		.python = inside->python,
 	};
 
 	return vz_checks_run(checks, sizeof(checks) / sizeof(checks[0]), &s, findings, err);

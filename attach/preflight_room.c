@@ -130,7 +130,7 @@ static bool address_space_is_short(struct vz_scene *s, struct vz_finding *f, uin
 static bool group_is_short(struct vz_scene *s, struct vz_finding *f, uint64_t need)
 {
 	struct vz_cgroup group;
-	struct vz_room room;
+	struct vz_room room = { 0 };
 	char who[320], a[32], b[32];
 	int rc = vz_cgroup_find(s->target->pid, "memory", &group);
 
@@ -232,7 +232,7 @@ static bool user_is_short(struct vz_scene *s, struct vz_finding *f)
 void vz_check_threads(struct vz_scene *s, struct vz_finding *f)
 {
 	struct vz_cgroup group;
-	struct vz_room room;
+	struct vz_room room = { 0 };
 	char who[320];
 	int rc = vz_cgroup_find(s->target->pid, "pids", &group);
 

@@ -107,7 +107,9 @@ static void read_command(struct vz_process *p)
 	if (len >= sizeof(p->command))
 		len = sizeof(p->command) - 1;
 	for (size_t i = 0; i < len; i++)
-		p->command[i] = text[i] == '\0' || isspace((unsigned char)text[i]) ? ' ' : text[i];
+		if (text[i] == '\0' || isspace((unsigned char)text[i]))
+			text[i] = ' ';
+	memcpy(p->command, text, len);
 	p->command[len] = '\0';
 }
 
@@ -197,11 +199,13 @@ static int walk(struct scan *scan, DIR *dir)
 int vz_ps_read(struct vz_processes *ret, struct vz_err *err)
 {
 	_cleanup_closedir_ DIR *dir = opendir("/proc");
+	int rc = dir ? 0 : -errno;
 	struct scan *scan = calloc(1, sizeof(*scan));
-	int rc = !dir ? -errno : !scan ? -ENOMEM : 0;
 
 	memset(ret, 0, sizeof(*ret));
-	if (rc == 0) {
+	if (rc == 0 && !scan)
+		rc = -ENOMEM;
+	if (rc == 0 && dir) {
 		scan->found = ret;
 		rc = walk(scan, dir);
 	}

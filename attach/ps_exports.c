@@ -80,12 +80,16 @@ bool vz_ps_exports_python(int fd)
 {
 	static const char name[] = "PyGILState_Ensure";
 	struct elf elf = { .fd = fd };
-	_cleanup_free_ char *names = NULL;
 	uint64_t at, len;
+	char *names;
+	bool found;
 
 	if (!read_headers(&elf) || !find_names(&elf, &at, &len))
 		return false;
 	names = malloc(len);
-	return names && read_at(fd, names, len, at) &&
-	       memmem(names, len, name, sizeof(name)) != NULL;
+	if (!names)
+		return false;
+	found = read_at(fd, names, len, at) && memmem(names, len, name, sizeof(name));
+	free(names);
+	return found;
 }

@@ -79,6 +79,7 @@ static int step_examine(struct session *s)
 		.override_limits = s->opts->override_limits,
 		.ring_bytes = s->opts->ring_bytes,
 	};
+	const struct vz_inside inside = { &s->maps, &s->objects, &s->python };
 	int rc;
 
 	findings.count = 0;
@@ -93,8 +94,7 @@ static int step_examine(struct session *s)
 	if (rc == 0)
 		rc = vz_python_find(&s->target, &s->maps, &s->objects, &s->python, s->err);
 	if (rc == 0)
-		rc = vz_preflight_python(&s->target, &s->maps, &s->objects, &s->python, &wish,
-					 &findings, s->err);
+		rc = vz_preflight_python(&s->target, &inside, &wish, &findings, s->err);
 	if (rc < 0)
 		return rc;
 	say_warnings(s, &findings);
