@@ -67,6 +67,8 @@ struct vz_range {
 struct vz_deed {
 	struct vz_range ranges[3]; /* still mapped, and ours */
 	size_t nranges;
+	struct vz_range image; /* where our code was */
+	bool mapped;           /* it still is */
 	pid_t agent_tid;
 	pid_t borrowed_tid;
 };
@@ -96,12 +98,12 @@ struct vz_pystate *vz_pystate_take(const struct vz_target *target, const struct 
 void vz_pystate_witness(struct vz_pystate *before, const struct vz_target *target,
 			const struct vz_python *python, unsigned tool);
 /**
- * Is there a pointer to IMAGE, where our code was, in the static data of CPython and libc, an
- * interpreter, a thread state?  MAPPED: it is still there.  And are all tool ids as before?
+ * Is there a pointer to where our code was in the static data of CPython and libc, an
+ * interpreter, a thread state?  And are all tool ids as before?
  */
 void vz_pystate_compare(const struct vz_pystate *before, const struct vz_target *target,
 			const struct vz_objects *objects, const struct vz_python *python,
-			struct vz_range image, bool mapped, struct vz_residue *ret);
+			const struct vz_deed *deed, struct vz_residue *ret);
 void vz_pystate_free(struct vz_pystate *state);
 
 #endif /* VZ_ATTACH_RESIDUE_H */

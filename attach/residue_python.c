@@ -89,7 +89,8 @@ static bool same_interps(const struct vz_pystate *a, const struct vz_pystate *b)
 	if (a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++) {
-		if (memcmp(&a->interps[i].seen, &b->interps[i].seen, sizeof(a->interps[i].seen)))
+		if (memcmp(&a->interps[i].seen, &b->interps[i].seen, sizeof(a->interps[i].seen)) !=
+		    0)
 			return false;
 	}
 	return true;
@@ -320,11 +321,11 @@ static int compare_once(const struct view *v, const struct vz_pystate *before,
 
 void vz_pystate_compare(const struct vz_pystate *before, const struct vz_target *target,
 			const struct vz_objects *objects, const struct vz_python *python,
-			struct vz_range image, bool mapped, struct vz_residue *ret)
+			const struct vz_deed *deed, struct vz_residue *ret)
 {
 	struct view v = { target, python };
-	struct vz_hook_search search = { target, objects, python,
-					 image,  mapped,  vz_now_ns() + PATIENCE_NS };
+	struct vz_hook_search search = { target,      objects,      python,
+					 deed->image, deed->mapped, vz_now_ns() + PATIENCE_NS };
 
 	if (before && before->single_threaded && !single_threaded(&v, objects)) {
 		ret->possible[VZ_RESIDUE_THREADS]++;

@@ -65,16 +65,14 @@ static void copy_control(struct session *s)
 }
 
 /* What of our memory is still there; the program may have got the same addresses since. */
-static void find_ranges(const struct session *s, bool gone, struct vz_deed *deed)
+static void find_ranges(const struct session *s, struct vz_deed *deed)
 {
 	const struct vz_boot *boot = &s->link.boot;
 	uint64_t magic = 0;
 
 	/* The arena is told by its name, the image and the private part by their marks. */
-	if (!gone)
-		deed->ranges[deed->nranges++] =
-			(struct vz_range){ s->injection.image_base,
-					   s->injection.image_base + s->image.image_bytes };
+	if (deed->mapped)
+		deed->ranges[deed->nranges++] = deed->image;
 	if (boot->private_raddr &&
 	    vz_target_read(&s->target, boot->private_raddr, &magic, sizeof(magic)) == 0 &&
 	    magic == VZ_WIRE_MAGIC)
@@ -86,20 +84,20 @@ static void find_ranges(const struct session *s, bool gone, struct vz_deed *deed
 static void compare(struct session *s, bool gone)
 {
 	struct vz_deed deed = { .agent_tid = (pid_t)s->link.boot.agent_tid,
-				.borrowed_tid = s->injection.tid };
-	const struct vz_range image = { s->injection.image_base,
-					s->injection.image_base + s->image.image_bytes };
+				.borrowed_tid = s->injection.tid,
+				.image = { s->injection.image_base,
+					   s->injection.image_base + s->image.image_bytes },
+				.mapped = !gone };
 	struct vz_residue *residue = &s->report->residue;
 	struct vz_snapshot *after = NULL;
 	struct vz_err ignored;
 
-	find_ranges(s, gone, &deed);
+	find_ranges(s, &deed);
 	if (!s->before || vz_snapshot_take(&s->target, &after, &ignored) < 0)
 		return;
 	vz_snapshot_compare(s->before, after, &deed, residue);
 	vz_snapshot_free(after);
-	vz_pystate_compare(s->python_before, &s->target, &s->objects, &s->python, image, !gone,
-			   residue);
+	vz_pystate_compare(s->python_before, &s->target, &s->objects, &s->python, &deed, residue);
 	/* It may have ended while we looked: then it is not unclean but gone. */
 	s->report->compared = vz_target_alive(&s->target);
 	s->report->restored = s->report->compared && gone && vz_residue_clean(residue);

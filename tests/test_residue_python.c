@@ -69,7 +69,8 @@ static struct vz_residue fake_compare(struct fake *f)
 	struct vz_residue residue = { 0 };
 	struct vz_pystate *before = vz_pystate_take(&f->target, &f->objects, &f->python);
 
-	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
+	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
+			   &(struct vz_deed){ .image = f->image }, &residue);
 	vz_pystate_free(before);
 	return residue;
 }
@@ -212,24 +213,29 @@ Test(residue_python, monitoring_ids_are_compared, .timeout = 60)
 	put(f->interp, ver->is_tool_names + 4 * 8, raddr(&ours));
 	f->interp[ver->is_monitors + 2] = 1 << 4;
 	vz_pystate_witness(before, &f->target, &f->python, 4);
-	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
+	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
+			   &(struct vz_deed){ .image = f->image }, &residue);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_LEFT);
 	cr_expect_not_null(strstr(residue.text, "id 4 of sys.monitoring is still ours"), "%s",
 			   residue.text);
 	put(f->interp, ver->is_tool_names + 4 * 8, 0);
 	residue = (struct vz_residue){ 0 };
-	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
+	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
+			   &(struct vz_deed){ .image = f->image }, &residue);
 	cr_expect_not_null(strstr(residue.text, "events of id 4"), "%s", residue.text);
 	f->interp[ver->is_monitors + 2] = 0;
 	residue = (struct vz_residue){ 0 };
-	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
+	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
+			   &(struct vz_deed){ .image = f->image }, &residue);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_OK, "%s",
 		     residue.text);
 	cr_expect_eq(residue.other[VZ_RESIDUE_TOOL_IDS], 0);
 	put(f->interp, ver->is_tool_names + 8, 0); /* the other tool left meanwhile */
-	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
+	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
+			   &(struct vz_deed){ .image = f->image }, &residue);
 	residue = (struct vz_residue){ 0 };
-	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
+	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
+			   &(struct vz_deed){ .image = f->image }, &residue);
 	cr_expect_eq(residue.other[VZ_RESIDUE_TOOL_IDS], 1);
 	vz_pystate_free(before);
 	fake_free(f);
@@ -247,17 +253,20 @@ Test(residue_python, monitoring_ids_elsewhere, .timeout = 60)
 	ours.type = f->python.py[VZ_SYM_PyUnicode_Type] = raddr(f->runtime);
 	put(f->interp, ver->is_tool_names, 1); /* not a name */
 	before = vz_pystate_take(&f->target, &f->objects, &f->python);
-	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
+	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
+			   &(struct vz_deed){ .image = f->image }, &residue);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_UNKNOWN);
 	put(f->interp, ver->is_tool_names - 200 + 3 * 8, raddr(&ours));
 	vz_pystate_witness(before, &f->target, &f->python, 3);
 	residue = (struct vz_residue){ 0 };
-	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
+	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
+			   &(struct vz_deed){ .image = f->image }, &residue);
 	cr_expect_not_null(strstr(residue.text, "id 3 of sys.monitoring is still ours"), "%s",
 			   residue.text);
 	put(f->interp, ver->is_tool_names - 200 + 3 * 8, 0);
 	residue = (struct vz_residue){ 0 };
-	vz_pystate_compare(before, &f->target, &f->objects, &f->python, f->image, false, &residue);
+	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
+			   &(struct vz_deed){ .image = f->image }, &residue);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_OK, "%s",
 		     residue.text);
 	vz_pystate_free(before);
@@ -390,14 +399,16 @@ static void check_python(struct recording *r, const char *path)
 	usleep(50000);
 	image = find_image(r, s.pid);
 	vz_pystate_witness(v.before, &v.target, &v.python, 4);
-	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python, image, true, &residue);
+	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python,
+			   &(struct vz_deed){ .image = image, .mapped = true }, &residue);
 	check_hooked(&v, &residue, path);
 	r->stop = 1;
 	pthread_join(r->thread, NULL);
 	cr_expect(r->exit == VZ_EXIT_OK && r->report.restored, "%s: %s: %s", path, r->err.what,
 		  r->err.why);
 	residue = (struct vz_residue){ 0 };
-	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python, image, false, &residue);
+	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python,
+			   &(struct vz_deed){ .image = image }, &residue);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_OK, "%s: %s", path,
 		     residue.text);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS),
@@ -431,14 +442,14 @@ Test(residue_python, the_first_second_thread_is_told)
 			    "os.read(0, 1)\n"))
 		cr_skip_test("no CPython here");
 	view_open(&v, s.pid);
-	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python, (struct vz_range){ 0, 0 },
-			   false, &residue);
+	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python,
+			   &(struct vz_deed){ .mapped = false }, &residue);
 	cr_expect_eq(residue.possible[VZ_RESIDUE_THREADS], 0);
 	cr_assert_eq(write(s.in, &go, 1), 1);
 	cr_assert_eq(read(s.out, &go, 1), 1);
 	residue = (struct vz_residue){ 0 };
-	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python, (struct vz_range){ 0, 0 },
-			   false, &residue);
+	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python,
+			   &(struct vz_deed){ .mapped = false }, &residue);
 	if (vz_object_symbol(vz_objects_find(&v.objects, v.python.libc_start),
 			     "__libc_single_threaded", NULL))
 		cr_expect_not_null(strstr(residue.text, "libc takes its locks now"), "%s",
