@@ -31,7 +31,7 @@ struct vz_scene {
 	struct vz_tasks tasks;
 	/* of all threads */
 	pid_t tracer, strict_tid;
-	size_t unfiltered, filtered; /* by seccomp; the rest could not be read */
+	bool filtered; /* by seccomp */
 	/* access, see preflight_access.c */
 	int access;     /* of its memory: 0 or negative errno */
 	bool explained; /* a check has told why it was refused */

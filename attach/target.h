@@ -48,6 +48,8 @@ struct vz_task {
 	uint64_t args[6]; /* of that call */
 	uint64_t sp, pc;  /* only with a syscall */
 	pid_t ns_tid;     /* innermost number of NSpid */
+	pid_t tracer_pid;
+	int seccomp; /* 0 off, 1 strict, 2 filter */
 };
 
 struct vz_tasks {

@@ -466,6 +466,8 @@ int vz_task_read(pid_t pid, pid_t tid, struct vz_task *ret)
 	ret->tid = tid;
 	ret->state = status.state;
 	ret->ns_tid = status.ns_pid;
+	ret->tracer_pid = status.tracer_pid;
+	ret->seccomp = status.seccomp;
 	snprintf(ret->comm, sizeof(ret->comm), "%s", status.comm);
 	rc = vz_slurp_proc(pid, tid, "syscall", SMALL_MAX_BYTES, &text, &len);
 	if (rc == 0)

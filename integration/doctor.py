@@ -200,6 +200,24 @@ def below_namespace(cell, python, folder):
         cell.check("above" in checks(answer)["capabilities"]["text"], "capabilities")
 
 
+def container(cell, python, folder):
+    """Other process ids and another /proc than ours."""
+    prefix = ["unshare", "-p", "-f", "--mount-proc", "--kill-child"]
+    if not shutil.which("unshare") or run_tool(["--version"], prefix=prefix).returncode:
+        raise board.Skip("no pid namespaces")
+    with child.Child(prefix + [python.path, "-c", "import time\nwhile True: time.sleep(0.01)"],
+                     folder) as subject:
+        def inside():
+            return next((row for pid in procfs.children(subject.pid)
+                         for row in [listed(cell, pid)] if row.get("attachable")), None)
+        row = child.wait_until(inside, "it starts")
+        cell.equal(row["where"], "container", "where")
+        answer = doctor(cell, row["pid"], 0)
+        cell.equal(checks(answer)["container"]["verdict"], "note", "container")
+        run = errors.attempt(row["pid"], folder)
+        cell.equal(run.status, 0, "recording (" + run.messages()[-300:] + ")")
+
+
 # ---- its state
 
 def stopped(cell, python, folder):
@@ -551,7 +569,7 @@ def usage(cell, python, folder):
 ONCE = [("machine", machine), ("usage", usage), ("other-user", other_user),
         ("not-dumpable", not_dumpable), ("without-capability", without_capability),
         ("other-group", other_group), ("yama", yama),
-        ("other-namespace", other_namespace), ("below-namespace", below_namespace),
+        ("other-namespace", other_namespace), ("below-namespace", below_namespace), ("container", container),
         ("zombie", zombie), ("traced", traced), ("kernel-thread", kernel_thread),
         ("memory-limit", memory_limit), ("thread-limit", thread_limit), ("user-limit", user_limit),
         ("address-limit", address_limit), ("frozen", frozen), ("opted-out", opted_out),
