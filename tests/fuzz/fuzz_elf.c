@@ -59,9 +59,10 @@ static void ask(const struct vz_object *object)
 static void examine(struct vz_target *target, const struct vz_maps *maps)
 {
 	static struct vz_findings findings;
-	const struct vz_wish wish = { 0 };
+	const struct vz_wish wish = { .hurry = true };
 	struct vz_objects objects;
 	struct vz_python python;
+	const struct vz_inside inside = { maps, &objects, &python };
 	struct vz_err err;
 
 	findings = (struct vz_findings){ .go_on = true };
@@ -70,7 +71,7 @@ static void examine(struct vz_target *target, const struct vz_maps *maps)
 	for (size_t i = 0; i < objects.count; i++)
 		ask(objects.items[i]);
 	if (vz_python_find(target, maps, &objects, &python, &err) == 0)
-		vz_preflight_python(target, maps, &objects, &python, &wish, &findings, &err);
+		vz_preflight_python(target, &inside, &wish, &findings, &err);
 	vz_objects_fini(&objects);
 }
 

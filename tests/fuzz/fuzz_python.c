@@ -22,11 +22,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char text[] = "0-100000 r-xp 00000000 08:01 7 /usr/bin/python3\n";
 	static struct vz_findings findings;
-	const struct vz_wish wish = { 0 };
+	const struct vz_wish wish = { .hurry = true };
 	struct vz_target *target = fake_target();
 	struct vz_objects objects = { 0 };
 	struct vz_python python = { .major = 3 };
 	struct vz_maps maps;
+	const struct vz_inside inside = { &maps, &objects, &python };
 	struct vz_gil gil;
 	struct vz_err err = { 0 };
 	unsigned rows = 0;
@@ -44,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (vz_maps_parse(text, sizeof(text) - 1, &maps) < 0)
 		abort();
 	findings = (struct vz_findings){ .go_on = true };
-	vz_preflight_python(target, &maps, &objects, &python, &wish, &findings, &err);
+	vz_preflight_python(target, &inside, &wish, &findings, &err);
 	if (!memchr(err.why, '\0', sizeof(err.why)))
 		abort();
 	vz_gil_watch(target, &python, 0, &gil);

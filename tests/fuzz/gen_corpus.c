@@ -142,6 +142,7 @@ enum {
 	VERSION_AT = IMAGE_BYTES - 8,
 	PROGRAM = 0x10000, /* see fuzz_elf.c */
 	MAX_NAMES = 100,
+	VDSO_BYTES = 8192, /* at least so much of it is mapped */
 };
 
 struct image {
@@ -225,6 +226,24 @@ static uint8_t *make_image(const char *const *names, size_t n, const char *sonam
 	return bytes;
 }
 
+/* The vdso has unwind tables; on the stack is nothing but places in its code. */
+static void stacks(const uint8_t *vdso)
+{
+	const Elf64_Ehdr *header = (const Elf64_Ehdr *)vdso;
+	enum { STACK_BYTES = 512 };
+	uint8_t bytes[VDSO_BYTES + STACK_BYTES];
+
+	memcpy(bytes, vdso, VDSO_BYTES);
+	for (int i = 0; i < 4; i++) {
+		uint64_t pc = header->e_entry + 16 * (uint64_t)i, back = PROGRAM + pc;
+		uint8_t head[4] = { pc & 255, pc >> 8 & 255, VDSO_BYTES & 255, VDSO_BYTES >> 8 };
+
+		for (size_t at = 0; at < STACK_BYTES; at += 8)
+			memcpy(bytes + VDSO_BYTES + at, &back, 8);
+		write_seed("fuzz_unwind", i, head, sizeof(head), bytes, sizeof(bytes));
+	}
+}
+
 static void images(void)
 {
 	const uint8_t *vdso = (const uint8_t *)(uintptr_t)getauxval(AT_SYSINFO_EHDR);
@@ -245,8 +264,10 @@ static void images(void)
 		free(python);
 		free(libc);
 	}
-	if (vdso)
-		write_seed("fuzz_elf", 2, "\xff\xff", 2, vdso, 8192);
+	if (vdso) {
+		write_seed("fuzz_elf", 2, "\xff\xff", 2, vdso, VDSO_BYTES);
+		stacks(vdso);
+	}
 }
 
 /* ---- structures of CPython: everything points to the begin of the memory ---- */
