@@ -27,7 +27,7 @@ class Storm:
     def __init__(self, cell, python, title):
         self.cell, self.python, self.title = cell, python, title
         self.tries = self.harmed = 0
-        self.statuses, self.attempts = collections.Counter(), []
+        self.statuses, self.attempts, self.told = collections.Counter(), [], set()
 
     def one(self, subject, folder):
         """Recorded, or refused for want of a safe moment; either way the target goes on."""
@@ -47,7 +47,9 @@ class Storm:
             self.attempts.append(receipt.get("attempts", 1))
             if not receipt.get("restored"):
                 wrong.append(f"not restored: {receipt.get('left')}")
-        elif run.status != 7 or "no safe moment" not in run.messages():
+        elif run.status == 7:  # no safe moment, or our own thread got no turn: put back, and told
+            self.told.add(run.messages().partition("\n")[0].partition(": ")[2].partition(str(subject.pid))[0])
+        else:
             wrong.append(f"exit {run.status}: {run.messages().strip()[:600]}")
         behind = subject.wait_rounds(rounds, 3)
         if not subject.child.alive():
@@ -60,6 +62,8 @@ class Storm:
 
     def remarks(self):
         text = ", ".join(f"exit {status}: {count}" for status, count in sorted(self.statuses.items()))
+        if self.told:
+            text += " (%s)" % "; ".join(sorted(text.strip() for text in self.told))
         if self.attempts:
             text += f"; tries for a safe moment: at most {max(self.attempts)}"
         return text
