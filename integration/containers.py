@@ -22,6 +22,7 @@ NOBODY = "65534"
 # xor %edi,%edi; mov %edx,%eax; syscall; jmp: and mov %edx,%eax in its other encoding
 EXIT_LOOP, SAME_LOOP = b"\x31\xff\x89\xd0\x0f\x05\xeb\xf8", b"\x31\xff\x8b\xc2\x0f\x05\xeb\xf8"
 ALL = rooms.USER + rooms.NAMESPACES
+TIME = ("--time", "--monotonic", "100000", "--boottime", "200000")
 PROC = 'mount -t proc proc "$room/proc"'
 READ_ONLY = 'mount -o remount,bind,ro "$room"'
 NOEXEC_TMP = 'mount -t tmpfs -o noexec,nosuid tmpfs "$room/tmp"'
@@ -64,6 +65,8 @@ CASES = [
     Case("namespaces-bullseye", room("bullseye", PROC, namespaces=ALL)),
     Case("namespaces-trixie", room("trixie", PROC, namespaces=ALL)),
     Case("namespaces-host-root", rooms.Room(None, ALL, ("mount -t proc proc /proc",))),
+    Case("rootless", room("trixie", PROC, namespaces=ALL, user=NOBODY), how="rootless"),
+    Case("time-namespace", room("trixie", PROC, namespaces=rooms.NAMESPACES + TIME)),
     Case("bubblewrap", rooms.Room("trixie", bwrap=BWRAP, prefix=INNER)),
     # what a careful operator takes away
     Case("read-only", room("trixie", PROC, NOEXEC_TMP, READ_ONLY, namespaces=ALL)),
@@ -151,6 +154,18 @@ def workload(visit):
     visit.tenant.wait_done()
     recording.child.signal(2)
     visit.recorded(recording)
+
+
+def rootless(visit):
+    """As rootless containers are: a user made the namespaces, and the same user attaches from outside."""
+    place = visit.folder / "nobody"
+    place.mkdir()
+    place.chmod(0o777)
+    binary = visit.folder / "vizattach"
+    shutil.copy(where.program("vizattach"), binary)
+    binary.chmod(0o755)
+    visit.recorded(tool.Recording(visit.tenant.pid, visit.folder, "600ms", output=place / "trace.viz",
+                                  binary=binary, user="nobody"))
 
 
 def no_memfd(visit):

@@ -20,8 +20,8 @@ NAMESPACES = ("--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net", "--c
 USER = ("--user", "--map-root-user")
 SKIPPED = {"proc", "sys", "dev"}
 
-Room = collections.namedtuple("Room", "root namespaces mounts prefix chroot interpreter bwrap python needs",
-                              defaults=(None, (), (), (), (), (), (), None, ()))
+Room = collections.namedtuple("Room", "root namespaces mounts prefix chroot interpreter bwrap python needs user",
+                              defaults=(None, (), (), (), (), (), (), None, (), None))
 # root         suite below build/roots, a folder, or None for the root of the host
 # namespaces   options of unshare(1); a mount namespace always
 # mounts       commands that run when root and share are mounted: $room, $root, $scratch
@@ -31,6 +31,7 @@ Room = collections.namedtuple("Room", "root namespaces mounts prefix chroot inte
 # bwrap        options of bubblewrap, which then does all of it
 # python       program, else the only python3.x of the root
 # needs        other roots
+# user         number of the user who makes the namespaces
 
 _SETUP = """set -e
 room=$1 root=$2 share=$3 scratch=$4
@@ -77,7 +78,8 @@ def _words(room, folder, share):
     place, scratch = folder / "root", folder / "scratch"
     place.mkdir()
     scratch.mkdir()
-    words = ["unshare", "--mount", *room.namespaces, "--", "bash", "-c",
+    who = ["setpriv", f"--reuid={room.user}", f"--regid={room.user}", "--clear-groups"] if room.user else []
+    words = [*who, "unshare", "--mount", *room.namespaces, "--", "bash", "-c",
              _SETUP % "\n".join(room.mounts), "room", place if room.root else "/", root, share,
              scratch, *room.prefix]
     if room.root:
