@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -154,11 +153,7 @@ void vz_access_look(struct vz_scene *s)
 
 static void user_name(uid_t uid, char *buf, size_t size)
 {
-	const struct passwd *entry = getpwuid(uid);
-
-	if (entry)
-		snprintf(buf, size, "%s", entry->pw_name);
-	else
+	if (!vz_user_name(uid, buf, size))
 		snprintf(buf, size, "user %u", (unsigned)uid);
 }
 

@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -115,16 +114,12 @@ static void read_command(struct vz_process *p)
 
 static void read_user(struct vz_process *p)
 {
-	const struct passwd *entry;
 	struct vz_status status;
 
 	if (vz_status_read(p->pid, 0, &status) < 0)
 		return;
 	p->uid = status.uid;
-	entry = getpwuid(p->uid);
-	if (entry)
-		snprintf(p->user, sizeof(p->user), "%s", entry->pw_name);
-	else
+	if (!vz_user_name(p->uid, p->user, sizeof(p->user)))
 		snprintf(p->user, sizeof(p->user), "%u", (unsigned)p->uid);
 }
 

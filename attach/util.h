@@ -7,6 +7,7 @@
 #define VZ_ATTACH_UTIL_H
 
 #include <dirent.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -71,6 +72,12 @@ static inline void vz_step(const char *operation)
 	if (vz_step_hook)
 		vz_step_hook(operation);
 }
+
+/**
+ * The name of a user in /etc/passwd; false: not there.  No name service is asked: it may
+ * hang, and is made of libraries that a static program in a foreign root must not load.
+ */
+bool vz_user_name(uid_t uid, char *buf, size_t size);
 
 /** The part of PATH behind the last slash. */
 const char *vz_basename(const char *path);

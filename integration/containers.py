@@ -85,6 +85,7 @@ CASES = [
     # from the inside
     Case("inside-root-bullseye", room("bullseye", PROC, namespaces=ALL), how="inside_root"),
     Case("inside-root-trixie", room("trixie", PROC, namespaces=ALL), how="inside_root"),
+    Case("inside-static-bullseye", room("bullseye", PROC, namespaces=ALL), how="inside_static"),
     Case("inside-user", room("bullseye", PROC, namespaces=rooms.NAMESPACES, **UNPRIVILEGED),
          how="inside_user"),
     # control groups
@@ -181,9 +182,9 @@ def hidden(visit):
             "unshare", "--mount", "bash", "-c", HIDDEN_HERE, "tool"]))
 
 
-def inside(visit, *options):
+def inside(visit, *options, bring=rooms.bring_tool):
     """The tool runs in the room, as a copy, and knows the target by its number there."""
-    words = rooms.enter(visit.tenant.pid, *options) + rooms.bring_tool(visit.tenant.share)
+    words = rooms.enter(visit.tenant.pid, *options) + bring(visit.tenant.share)
     visit.files = visit.tenant.files()  # with the copy
     recording = tool.Recording(visit.tenant.inside, visit.folder, "600ms", prefix=words[:-1],
                                binary=words[-1], output="/srv/out/inside.viz")
@@ -193,6 +194,11 @@ def inside(visit, *options):
 
 def inside_root(visit):
     inside(visit, "--user", "--setuid=0", "--setgid=0")
+
+
+def inside_static(visit):
+    """One file, in a root that has none of its libraries and an older libc."""
+    inside(visit, "--user", "--setuid=0", "--setgid=0", bring=rooms.bring_static)
 
 
 def inside_user(visit):

@@ -161,6 +161,16 @@ def bring_tool(share):
     return [f"/srv/tool/{loader.name}", "--library-path", "/srv/tool", "/srv/tool/vizattach"]
 
 
+def bring_static(share):
+    """The same with the program that needs no library, where it was built."""
+    binary = pathlib.Path(where.program("vizattach")).with_name("vizattach-static")
+    if not binary.is_file():
+        raise board.Skip("no vizattach-static: a static library was missing when it was built")
+    (share / "tool").mkdir()
+    shutil.copy(binary, share / "tool")
+    return ["/srv/tool/vizattach-static"]
+
+
 def enter(pid, *options):
     """The command line that enters the room of a process."""
     return ["nsenter", "--target", str(pid), "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup",
