@@ -441,13 +441,15 @@ static const char no_threads[] =
 	"    libc = ctypes.CDLL(None)\n"
 	"    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program) == 0\n"
 	"ALLOW, ENOSYS, EAGAIN = 0x7fff0000, 0x50026, 0x5000b\n";
+/* With a stack, that is: what attach/seccomp.c asks about without one would be allowed. */
 static const char no_thread_at_all[] =
-	"deny([(0x20, 0, 0, 0), (0x15, 2, 0, 56), (0x15, 1, 0, 435), (6, 0, 0, ALLOW),\n"
-	"      (6, 0, 0, EAGAIN)])\n";
+	"deny([(0x20, 0, 0, 0), (0x15, 4, 0, 435), (0x15, 0, 2, 56), (0x20, 0, 0, 24),\n"
+	"      (0x15, 0, 2, 0), (6, 0, 0, ALLOW), (6, 0, 0, ENOSYS), (6, 0, 0, EAGAIN)])\n";
 /* Only clone without CLONE_SETTLS; libc does without clone3. */
 static const char no_raw_thread[] =
-	"deny([(0x20, 0, 0, 0), (0x15, 4, 0, 435), (0x15, 0, 2, 56), (0x20, 0, 0, 16),\n"
-	"      (0x45, 0, 2, 0x80000), (6, 0, 0, ALLOW), (6, 0, 0, ENOSYS), (6, 0, 0, EAGAIN)])\n";
+	"deny([(0x20, 0, 0, 0), (0x15, 6, 0, 435), (0x15, 0, 4, 56), (0x20, 0, 0, 24),\n"
+	"      (0x15, 2, 0, 0), (0x20, 0, 0, 16), (0x45, 0, 2, 0x80000), (6, 0, 0, ALLOW),\n"
+	"      (6, 0, 0, ENOSYS), (6, 0, 0, EAGAIN)])\n";
 
 static void record_without_threads(struct run *run, const char *filter)
 {
