@@ -2,8 +2,12 @@
 How long a thread stands still at an attach: by the receipt, and from inside,
 by the longest gap that a spinning loop sees.
 
-usage: stop.py [--python NAME-PART] [--runs 200] [--duration 20ms]
+Then with 500 threads, which must not matter.
+
+usage: stop.py [--python NAME-PART] [--runs 200] [--duration 20ms] [--threads 500]
 """
+import statistics
+
 import common
 from common import child, target, tool, where
 
@@ -36,8 +40,30 @@ def control_gaps(subject, runs):
     return gaps
 
 
+def crowd(python, count, runs, duration):
+    """The stop among one thread and among COUNT that all wait, taken in turns: the machine changes."""
+    pauses = {1: [], count: []}
+    subjects = {}
+    try:
+        for threads in pauses:
+            folder = where.fresh("stop")
+            subjects[threads] = target.Target(python.path, "../bench/crowd", folder, (str(threads),)), folder
+            subjects[threads][0].settle()
+        for _ in range(max(runs // 20, 1)):
+            for threads, (subject, folder) in subjects.items():
+                pauses[threads] += attaches(subject, folder, min(runs, 20), duration)[0]
+        for threads, (subject, _) in subjects.items():
+            print(f"  {threads} threads: stopped one", common.quantiles(pauses[threads]), flush=True)
+            print("  ", subject.quit() or "target well", flush=True)
+    finally:
+        for subject, _ in subjects.values():
+            subject.child.end()
+    print("  ratio of the medians: %.2f" % (statistics.median(pauses[count]) / statistics.median(pauses[1])),
+          flush=True)
+
+
 def main():
-    options = common.options(__doc__, runs=200, duration="20ms")
+    options = common.options(__doc__, runs=200, duration="20ms", threads=500)
     for python in common.interpreters(options.python):
         print(f"{python.name} ({common.load_text()}), us, {options.runs} attaches", flush=True)
         folder = where.fresh("stop")
@@ -55,6 +81,7 @@ def main():
             pauses, _ = attaches(subject, folder, options.runs, options.duration)
             print("  idle: stopped thread  ", common.quantiles(pauses), flush=True)
             print("  ", subject.quit() or "target well", flush=True)
+        crowd(python, options.threads, options.runs, options.duration)
 
 
 main()

@@ -105,3 +105,13 @@ def finish(boards):
     sys.stdout.flush()
     print("%d passed, %d failed, %d skipped" % tuple(totals), flush=True)
     return 1 if totals[1] or not totals[0] else 0
+
+
+def interruptible(main):
+    """MAIN's status; Ctrl-C ends what was started and says no more than that."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        child.end_all()
+        print("interrupted", flush=True)
+        return 130

@@ -11,12 +11,12 @@ import sys
 def note(fault, where, tries, harm, remarks=""):
     """One figure: FAULT was caused TRIES times in WHERE (an interpreter), HARM times to its harm."""
     row = {"fault": fault, "where": where, "tries": tries, "harm": harm, "remarks": remarks}
-    print(f"       {fault}, {where}: {tries} tries, {harm} harmed" + (f"; {remarks}" if remarks else ""),
-          flush=True)
     path = os.environ.get("VZ_FIGURES")
     if path:
         with open(path, "a") as file:
             file.write(json.dumps(row) + "\n")
+    print(f"       {fault}, {where}: {tries} tries, {harm} harmed" + (f"; {remarks}" if remarks else ""),
+          flush=True)
 
 
 def table(path):
