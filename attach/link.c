@@ -177,7 +177,12 @@ static void explain_thread(const struct vz_link *link, struct vz_err *err)
 
 static void explain_memfd(const struct vz_link *link, struct vz_err *err)
 {
-	err->exit = VZ_EXIT_PERMISSION;
+	bool files = link->boot.create_result == EMFILE || link->boot.create_result == ENFILE;
+
+	err->exit = files ? VZ_EXIT_UNSAFE : VZ_EXIT_PERMISSION;
+	if (files)
+		vz_err_try(err, "when it has fewer files open, or with a higher RLIMIT_NOFILE; the "
+				"target goes on");
 	vz_err_why(err, "memfd_create: %s%s", strerror((int)link->boot.create_result),
 		   link->boot.create_result == EPERM ? ": a seccomp filter forbids it" : "");
 	vz_err_try(err,
@@ -280,6 +285,8 @@ void vz_link_explain(const struct vz_link *link, struct vz_err *err)
 		  "again when it is done" },
 		{ VZ_AGENT_NO_TOOL_ID, VZ_EXIT_BUSY, "all ids of sys.monitoring are taken",
 		  "again when one of those tools is done" },
+		{ VZ_AGENT_VETO, VZ_EXIT_PERMISSION, "an audit hook of the program forbids it",
+		  "have the program's audit hook allow it" },
 		{ VZ_AGENT_LAYOUT, VZ_EXIT_UNSUPPORTED,
 		  "this build of CPython is laid out differently",
 		  "report the version and where it comes from" },

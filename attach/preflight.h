@@ -69,6 +69,8 @@ struct vz_gil {
 	pid_t holder_tid; /* kernel thread, 0: unknown */
 };
 
+/** A number that is another one whenever the GIL changed hands; 0: free, or not known. */
+uint64_t vz_gil_turn(const struct vz_target *target, const struct vz_python *python);
 /** Look at the GIL for up to WINDOW_NS; never fails, .known tells. */
 void vz_gil_watch(const struct vz_target *target, const struct vz_python *python,
 		  uint64_t window_ns, struct vz_gil *ret);

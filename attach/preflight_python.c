@@ -393,6 +393,16 @@ static bool sample_gil(const struct vz_target *target, const struct vz_python *p
 	       (ret->locked == 0 || ret->locked == 1);
 }
 
+uint64_t vz_gil_turn(const struct vz_target *target, const struct vz_python *python)
+{
+	struct gil_sample sample;
+	uint64_t gil = gil_raddr(target, python);
+
+	if (!gil || !sample_gil(target, python, gil, &sample) || !sample.locked)
+		return 0;
+	return sample.switches << 1 | 1;
+}
+
 void vz_gil_watch(const struct vz_target *target, const struct vz_python *python,
 		  uint64_t window_ns, struct vz_gil *ret)
 {

@@ -203,69 +203,6 @@ static int step_inject(struct session *s)
 	return rc;
 }
 
-static int explain_gil(struct session *s)
-{
-	struct vz_gil gil;
-
-	vz_gil_watch(&s->target, &s->python, 50 * VZ_MS, &gil);
-	vz_err_set(s->err, VZ_EXIT_UNSAFE, ETIMEDOUT, "%d (%s) did not release the GIL in time",
-		   (int)s->target.pid, s->target.comm);
-	if (gil.known && gil.holder_tid)
-		vz_err_why(s->err,
-			   "thread %d holds it, most likely in C code that does not release it",
-			   (int)gil.holder_tid);
-	else
-		vz_err_why(s->err,
-			   "some thread holds it, most likely in C code that does not release it");
-	vz_err_try(s->err,
-		   "again later, or with a longer --gil-timeout; a waiting thread of ours stays "
-		   "in the target and removes itself when it gets its turn");
-	return -ETIMEDOUT;
-}
-
-/* Wait until the agent has the GIL and the hooks are in. */
-static int step_hook(struct session *s)
-{
-	uint64_t deadline = vz_now_ns() + s->opts->gil_timeout_ns, said = vz_now_ns() + VZ_SEC;
-
-	for (;;) {
-		enum vz_state state = vz_link_state(&s->link);
-
-		if (state == VZ_STATE_RUNNING)
-			break;
-		if (state == VZ_STATE_FAILED) {
-			vz_link_explain(&s->link, s->err);
-			return -ECANCELED;
-		}
-		if (!vz_target_alive(&s->target)) {
-			vz_err_set(s->err, VZ_EXIT_NO_PROCESS, ESRCH,
-				   "%d (%s) ended during the attach", (int)s->target.pid,
-				   s->target.comm);
-			return -ESRCH;
-		}
-		if (vz_now_ns() >= deadline)
-			return explain_gil(s);
-		if (*s->stop) {
-			vz_err_set(s->err, VZ_EXIT_UNSAFE, EINTR,
-				   "stopped before the recording began");
-			vz_err_why(s->err, "the GIL of %d (%s) was not free yet",
-				   (int)s->target.pid, s->target.comm);
-			return -EINTR;
-		}
-		if (!s->opts->quiet && vz_now_ns() >= said) {
-			fprintf(stderr, "vizattach: waiting for the GIL of %d ...\n",
-				(int)s->target.pid);
-			said = vz_now_ns() + 2 * VZ_SEC;
-		}
-		vz_link_renew(&s->link);
-		nanosleep(&(struct timespec){ 0, 200 * 1000 }, NULL);
-	}
-	s->report->recorded = true;
-	s->record_ns = vz_now_ns();
-	s->report->attach_ms = (double)(s->record_ns - s->begin_ns) / 1e6;
-	return 0;
-}
-
 static void describe_thread(void *context, uint32_t ns_tid, pid_t *tid, char *name, size_t size)
 {
 	struct session *s = context;
@@ -462,7 +399,7 @@ enum vz_exit vz_session_run(struct vz_opts *opts, const struct vz_payload_bytes 
 	if (rc == 0)
 		rc = step_inject(s);
 	if (rc == 0)
-		rc = step_hook(s);
+		rc = vz_session_hook(s);
 	if (rc == 0)
 		rc = step_file(s);
 	if (rc == 0) {

@@ -14,7 +14,9 @@ enum { LEAVE_TIMEOUT_S = 20, ENDING_MS = 500 };
 static bool agent_leaves(struct session *s)
 {
 	/* Without the GIL it may wait for ever: it leaves when it gets its turn. */
-	uint64_t deadline = vz_now_ns() + (s->report->recorded ? LEAVE_TIMEOUT_S : 1) * VZ_SEC;
+	uint64_t limit = (s->report->recorded ? LEAVE_TIMEOUT_S : 1) * VZ_SEC;
+	uint64_t begin = vz_now_ns(), deadline = begin + limit, say = begin + VZ_SEC;
+	int stop = *s->stop;
 
 	vz_link_stop(&s->link);
 	for (;;) {
@@ -29,6 +31,14 @@ static bool agent_leaves(struct session *s)
 			return true;
 		if (state == VZ_STATE_FAILED || vz_now_ns() >= deadline || !there)
 			return false;
+		if (vz_now_ns() >= say) {
+			/* However long it is stopped: when it goes on we must be there, or Ctrl-C.
+			 */
+			if (s->report->recorded && vz_session_is_stopped(s) && *s->stop == stop)
+				deadline = vz_now_ns() + limit;
+			vz_session_say_waiting(s, begin);
+			say = vz_now_ns() + 2 * VZ_SEC;
+		}
 		vz_link_renew(&s->link);
 		vz_session_sleep_ms(1);
 	}
@@ -113,6 +123,28 @@ static bool still_there(struct session *s)
 	return poll(&p, 1, ENDING_MS) == 0 && vz_target_alive(&s->target);
 }
 
+static uint64_t stack_end(const struct vz_maps *maps)
+{
+	for (size_t i = 0; i < maps->count; i++)
+		if (!strcmp(maps->items[i].path, "[stack]"))
+			return maps->items[i].end;
+	return 0;
+}
+
+/* By exec, after the agent had left: another program has its stack elsewhere. */
+static bool is_replaced(const struct session *s)
+{
+	struct vz_maps now;
+	struct vz_err ignored;
+	bool ret;
+
+	if (vz_maps_read(s->target.pid, &now, &ignored) < 0)
+		return false;
+	ret = stack_end(&now) != stack_end(&s->maps);
+	vz_maps_fini(&now);
+	return ret;
+}
+
 static void undo_inject(struct session *s)
 {
 	bool left;
@@ -124,14 +156,18 @@ static void undo_inject(struct session *s)
 	left = !s->opened || agent_leaves(s);
 	if (s->opened)
 		copy_control(s);
+	if (is_replaced(s))
+		s->report->end = VZ_END_TARGET;
 	if (s->report->recorded && s->report->end == VZ_END_TARGET) {
 		s->report->exec = still_there(s) && !vz_link_alive(&s->link);
 		return;
 	}
 	if (vz_target_alive(&s->target))
 		compare(s, memory_gone(s, !left ? 0 : s->opened ? 5 * VZ_SEC : 20 * VZ_SEC));
-	if (s->report->recorded && !vz_target_alive(&s->target))
+	if (s->report->recorded && (!vz_target_alive(&s->target) || is_replaced(s))) {
 		s->report->end = VZ_END_TARGET;
+		s->report->exec = still_there(s);
+	}
 }
 
 static enum vz_exit finish_file(struct session *s)

@@ -43,6 +43,12 @@ struct session {
 void vz_session_sleep_ms(long ms);
 /** Describe why the output cannot be used; returns -ERROR. */
 int vz_session_fail_output(struct session *s, const char *what, int error);
+/** Wait until the agent has the GIL and the hooks are in. */
+int vz_session_hook(struct session *s);
+/** Say what keeps us waiting; HELD_NS: since when the GIL's holder has it. */
+void vz_session_say_waiting(struct session *s, uint64_t held_ns);
+/** The target is stopped (SIGSTOP): nothing in it runs. */
+bool vz_session_is_stopped(const struct session *s);
 /**
  * Unmap what the agent could not unmap by itself, because the target may have no more threads:
  * once nobody runs in it.  Needs a fresh s->link.boot; false: not now, or not needed.

@@ -308,7 +308,7 @@ static uint32_t hook_here(struct vz_interp *in)
 			continue;
 		if (!bit || !ok(monitoring_call("register_callback", tool, bit, &callbacks[i]))) {
 			unhook_here(in);
-			return VZ_AGENT_PYTHON_ERROR;
+			return bit ? VZ_AGENT_VETO : VZ_AGENT_PYTHON_ERROR;
 		}
 		mask |= events[i].settable ? bit : 0;
 	}
@@ -428,9 +428,12 @@ static uint32_t install(void)
 	rc = hook_all();
 	if (rc) {
 		remove_hooks();
-		return vz_fail(rc, rc == VZ_AGENT_NO_TOOL_ID
-					   ? "sys.monitoring tool ids 2, 3 and 4 are all in use"
-					   : "a call of sys.monitoring failed");
+		return vz_fail(rc,
+			       rc == VZ_AGENT_NO_TOOL_ID
+				       ? "sys.monitoring tool ids 2, 3 and 4 are all in use"
+			       : rc == VZ_AGENT_VETO
+				       ? "its audit hook refused sys.monitoring.register_callback"
+				       : "a call of sys.monitoring failed");
 	}
 	return VZ_AGENT_OK;
 }

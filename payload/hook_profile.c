@@ -565,8 +565,7 @@ static uint32_t install(void)
 		n = scan_interp(&vz_interps[i], VZ_SLOT_AT_ATTACH);
 		if (n < 0) {
 			remove_hooks();
-			return vz_fail(VZ_AGENT_PYTHON_ERROR,
-				       "an audit hook refused sys.setprofile");
+			return vz_fail(VZ_AGENT_VETO, "its audit hook refused sys.setprofile");
 		}
 		vz_control->threads_at_attach += (uint32_t)n;
 	}

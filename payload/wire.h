@@ -124,6 +124,7 @@ enum vz_agent_error {
 	VZ_AGENT_CANCELLED = 11,   /* told to stop before it got the GIL */
 	VZ_AGENT_NO_MEMFD = 12,    /* memfd_create refused; create_result says why */
 	VZ_AGENT_NO_REAPER = 13,   /* no thread, or no way, to unmap everything: the tool must */
+	VZ_AGENT_VETO = 14,        /* an audit hook of the program forbids it */
 };
 
 struct vz_control {
