@@ -50,7 +50,7 @@ class Row:
 
     def fresh(self):
         if self.subject:
-            self.subject.child.end()
+            self.subject.end()
         self.folder = where.fresh("kills")
         self.subject = waits.Waits(self.python.path, self.folder)
 
@@ -90,6 +90,7 @@ class Row:
         if wrong:
             tally.harmed += 1
             self.cell.check(False, f"{fault}: " + "; ".join(wrong))
+            print("       harmed:", self.cell.failures[-1], flush=True)
             self.fresh()
         return not wrong
 
@@ -163,7 +164,7 @@ class Row:
             if self.subject:
                 wrong = self.subject.quit() if self.subject.child.alive() else ""
                 self.cell.check(not wrong, wrong)
-                self.subject.child.end()
+                self.subject.end()
 
 
 def each_operation(cell, python, name, every, everywhere, wanted):

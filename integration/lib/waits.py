@@ -8,7 +8,7 @@ import subprocess
 
 from . import board, child, procfs, target, where
 
-SLOT = struct.Struct("<24sii5Q184s")  # struct slot of targets/waits.h
+SLOT = struct.Struct("<24sii6Q176s")  # struct slot of targets/waits.h
 SLOTS = 64
 # These block or unblock signals themselves while they wait: only they can tell their mask.
 OWN_MASK = ("pselect", "sigtimedwait", "sigwaitinfo", "sigsuspend")
@@ -19,7 +19,7 @@ STOPPABLE = ("epoll_wait", "epoll_pwait2", "recv-rcvtimeo", "accept-rcvtimeo", "
 STORMS = ("dlopen-loop", "fork-storm", "thread-churn", "signal-storm")
 COMES_AND_GOES = "/comes-and-goes.so"  # what the dlopen loop loads, beside the library
 
-Slot = collections.namedtuple("Slot", "name tid limit rounds errors late latest_us interrupted text")
+Slot = collections.namedtuple("Slot", "name tid limit rounds errors late latest_us interrupted ipc text")
 
 _library = None
 
@@ -84,6 +84,17 @@ class Waits(target.Target):
 
     def errors(self):
         return [f"{slot.name}: {slot.text}" for slot in self.slots() if slot.errors]
+
+    def end(self):
+        """What System V gave it outlives it, if that was sudden."""
+        self.child.end()
+        for slot in self.slots():
+            if slot.ipc and shutil.which("ipcrm"):
+                option = "-q" if slot.ipc >> 32 == ord("m") else "-s"
+                subprocess.run(["ipcrm", option, str(slot.ipc & 0xffffffff)], stderr=subprocess.DEVNULL)
+
+    def __exit__(self, *exc):
+        self.end()
 
     def late(self):
         return sum(slot.late for slot in self.slots())

@@ -310,6 +310,8 @@ static void make_semaphore(struct wait *w)
 	w->fd[0] = semget(IPC_PRIVATE, 1, 0600);
 	if (w->fd[0] < 0)
 		vz_bad(w, "semget: %s", strerror(errno));
+	else
+		w->slot->ipc = (uint64_t)'s' << 32 | (uint32_t)w->fd[0];
 }
 
 static void wait_semtimedop(struct wait *w)
@@ -549,6 +551,8 @@ static void make_queue(struct wait *w)
 	w->fd[0] = msgget(IPC_PRIVATE, 0600);
 	if (w->fd[0] < 0)
 		vz_bad(w, "msgget: %s", strerror(errno));
+	else
+		w->slot->ipc = (uint64_t)'m' << 32 | (uint32_t)w->fd[0];
 }
 
 static void wait_msgrcv(struct wait *w)
@@ -849,14 +853,7 @@ int vz_bind(void *at, const char *names)
 	return nwaits;
 }
 
-/* System V's queues and semaphores outlive the process. */
 void vz_end(void)
 {
 	ending = true;
-	for (int i = 0; i < nwaits; i++) {
-		if (waits[i].kind->prepare == make_semaphore)
-			semctl(waits[i].fd[0], 0, IPC_RMID);
-		else if (waits[i].kind->prepare == make_queue)
-			msgctl(waits[i].fd[0], IPC_RMID, NULL);
-	}
 }

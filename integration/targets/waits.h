@@ -21,7 +21,8 @@ struct slot {
 	uint64_t late; /* rounds that took half as long again, and 50 ms */
 	uint64_t latest_us;   /* the worst */
 	uint64_t interrupted; /* EINTR where the kernel gives it after any stop, like SIGSTOP's */
-	char text[256 - 72];  /* the first error */
+	uint64_t ipc; /* 'm' or 's' << 32 and the id of a queue or semaphore: they outlive us */
+	char text[256 - 80];  /* the first error */
 };
 
 struct wait {

@@ -16,7 +16,7 @@ import zlib
 
 import ctl
 
-SLOT = struct.Struct("<24sii5Q184s")
+SLOT = struct.Struct("<24sii6Q176s")
 LIMIT = 0.06
 
 library = ctypes.CDLL(sys.argv[3])
@@ -48,7 +48,7 @@ class Slot:
         self.errors += 1
         struct.pack_into("<Q", status, self.at + 40, self.errors)
         if self.errors == 1:
-            struct.pack_into("<184s", status, self.at + 72, what.encode()[:183])
+            struct.pack_into("<176s", status, self.at + 80, what.encode()[:175])
 
 
 def waited(slot, since):
