@@ -514,6 +514,9 @@ Test(preflight, watches_the_gil, .timeout = 100)
 			cr_assert(gil.locked);
 			cr_assert_neq(gil.holder, 0);
 			cr_assert_eq(gil.holder_tid, s.pid, "%s", found.gl_pathv[i]);
+			cr_assert_neq(vz_gil_turn(&view.target, &view.python), 0);
+			cr_assert_eq(vz_gil_turn(&view.target, &view.python),
+				     vz_gil_turn(&view.target, &view.python), "it has one thread");
 		}
 		view_close(&view, &s);
 	}

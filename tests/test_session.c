@@ -423,6 +423,7 @@ Test(session, a_gil_that_is_never_free, .timeout = 60)
 		cr_skip_test("no ctypes, or it began later");
 	cr_assert_eq(run.exit, VZ_EXIT_UNSAFE, "%s: %s", run.err.what, run.err.why);
 	cr_assert_not_null(strstr(run.err.what, "did not release the GIL"), "%s", run.err.what);
+	cr_assert_not_null(strstr(run.err.why, "(MainThread) has held it for"), "%s", run.err.why);
 	cr_assert_not(there(run.part));
 	cr_assert_eq(kill(run.s.pid, 0), 0);
 	clean(&run);
