@@ -6,7 +6,10 @@
 
 struct vz_intern_cache vz_intern_cache[VZ_CACHE_SLOTS];
 
-/* Open addressing; a dead key keeps its place in the probe sequence. */
+/*
+ * Open addressing.  A dead key keeps its place in the probe sequence until another
+ * one takes it: programs that make and drop code get the same addresses again and again.
+ */
 enum { FIRST_SLOTS = 4096, DEAD = 1 };
 
 struct entry {
@@ -40,6 +43,11 @@ void vz_intern_fini(void)
 	table = NULL;
 }
 
+uint64_t vz_intern_room(void)
+{
+	return nslots;
+}
+
 void vz_intern_keep(int keep)
 {
 	if (table)
@@ -47,13 +55,18 @@ void vz_intern_keep(int keep)
 		       keep ? VZ_MADV_DOFORK : VZ_MADV_DONTFORK);
 }
 
+/* The entry of KEY, or the one that it would get. */
 static struct entry *find(uint64_t key)
 {
+	struct entry *grave = NULL;
 	uint64_t i = place(key, nslots);
 
-	while (table[i].key && table[i].key != key)
+	while (table[i].key && table[i].key != key) {
+		if (table[i].key == DEAD && !grave)
+			grave = &table[i];
 		i = (i + 1) & (nslots - 1);
-	return &table[i];
+	}
+	return table[i].key == key || !grave ? &table[i] : grave;
 }
 
 static int grow(void)
@@ -98,8 +111,8 @@ static uint32_t intern(uint64_t key, void *object, int (*define)(uint32_t, void 
 			return 0; /* not cached: tried again next time */
 		}
 		e = find(key);
+		nfilled += e->key != DEAD; /* a grave is counted already */
 		*e = (struct entry){ key, next_id++ };
-		nfilled++;
 		vz_control->functions = next_id - 1;
 	}
 	cache(key, (uint32_t)e->id);

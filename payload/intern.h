@@ -26,6 +26,8 @@ extern struct vz_intern_cache vz_intern_cache[VZ_CACHE_SLOTS];
 int vz_intern_init(void);
 /** Give the memory back. */
 void vz_intern_fini(void);
+/** How many functions the table has room for. */
+uint64_t vz_intern_room(void);
 /** Whether a forked child has the table, too. */
 void vz_intern_keep(int keep);
 /** Put our deallocator in front of that of code objects, or take it away again (0 if another came
