@@ -3,6 +3,7 @@
 #include "attach/util.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -191,15 +192,16 @@ static enum vz_exit finish_file(struct session *s)
 		 s->report->threads_missed, s->report->threads_refused, s->report->interps_skipped);
 	rc = vz_tracefile_finish(s->tf, now, counters, s->err);
 	vz_tracefile_totals(s->tf, &s->report->file);
-	if (rc == 0 && rename(s->part, s->opts->output) < 0)
-		rc = -errno;
+	/* Checked at the start, but somebody else may have made it since. */
+	if (rc == 0 && renameat2(AT_FDCWD, s->part, AT_FDCWD, s->opts->output,
+				 s->opts->force ? 0 : RENAME_NOREPLACE) < 0)
+		rc = errno == EINVAL && rename(s->part, s->opts->output) == 0 ? 0 : -errno;
 	if (rc == 0)
 		return VZ_EXIT_OK;
 	vz_session_fail_output(s, "could not finish", -rc);
 	s->err->hint[0] = '\0';
-	vz_err_try(s->err,
-		   "free some space; what was written so far is in %s, and vizview reads it",
-		   s->part);
+	vz_err_try(s->err, "%swhat was written so far is in %s, and vizview reads it",
+		   rc == -ENOSPC ? "free some space; " : "", s->part);
 	return VZ_EXIT_UNEXPECTED;
 }
 
