@@ -89,9 +89,11 @@ void vz_arch_remote_syscall(const struct vz_cpu *cpu, const struct vz_frame *fra
 			    long nr, const uint64_t args[6], uint64_t regs[VZ_ARCH_WORDS]);
 /** Result of a system call from registers at its exit. */
 int64_t vz_arch_result(const uint64_t regs[VZ_ARCH_WORDS]);
-/** Registers to put back at the event stop that CPU was read in: the kernel will restart what it
- * interrupted. */
-void vz_arch_resume(const struct vz_cpu *cpu, uint64_t regs[VZ_ARCH_WORDS]);
+/**
+ * Registers to put back at the event stop that CPU was read in: the kernel will restart
+ * what it interrupted.  False: they are as they were, and nothing need be put back.
+ */
+bool vz_arch_resume(const struct vz_cpu *cpu, uint64_t regs[VZ_ARCH_WORDS]);
 /**
  * Registers to put back at any other stop, where the kernel no longer looks at
  * its restart codes: they issue the interrupted call again by themselves.

@@ -390,14 +390,24 @@ int64_t vz_arch_result(const uint64_t regs[VZ_ARCH_WORDS])
 	return (int64_t)((const struct user_regs_struct *)regs)->rax;
 }
 
-void vz_arch_resume(const struct vz_cpu *cpu, uint64_t regs[VZ_ARCH_WORDS])
+/* Whether the kernel, left alone, would take it up in a way that is worse than issuing it again. */
+static bool better_issued(const struct vz_cpu *cpu)
+{
+	return vz_arch_restart(cpu) == VZ_RESTART_REISSUE ||
+	       ((int64_t)regs_of(cpu)->rax == -ERESTART_RESTARTBLOCK &&
+		vz_arch_syscall(cpu) != NR_RESTART_SYSCALL && absolute_futex(cpu));
+}
+
+bool vz_arch_resume(const struct vz_cpu *cpu, uint64_t regs[VZ_ARCH_WORDS])
 {
 	struct user_regs_struct *r = (struct user_regs_struct *)regs;
 
 	memcpy(regs, cpu->regs, sizeof(cpu->regs));
-	/* EINTR without a signal: let the kernel issue it again, unless a handler runs. */
-	if (vz_arch_restart(cpu) == VZ_RESTART_REISSUE)
-		r->rax = (uint64_t)-ERESTARTNOHAND;
+	if (!better_issued(cpu))
+		return false;
+	/* Let the kernel issue it again, unless a handler runs. */
+	r->rax = (uint64_t)-ERESTARTNOHAND;
+	return true;
 }
 
 void vz_arch_home(const struct vz_cpu *cpu, uint64_t regs[VZ_ARCH_WORDS])

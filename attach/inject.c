@@ -259,6 +259,8 @@ int vz_inject(const struct vz_inject_context *c, struct vz_injection *ret, struc
 	int rc = w ? -EAGAIN : -ENOMEM;
 
 	memset(ret, 0, sizeof(*ret));
+	if (w)
+		w->strict_until_ns = deadline - c->timeout_ns / 2;
 	while (rc == -EAGAIN) {
 		rc = next_task(w, ret->attempts++, err);
 		if (rc == 0)

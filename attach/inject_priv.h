@@ -27,6 +27,7 @@ struct work {
 	struct vz_seccomp seccomp;
 	pid_t filters_tid; /* whose filters let us */
 	bool refused;      /* the error is told already */
+	uint64_t strict_until_ns; /* CLOCK_MONOTONIC; from then on the second best will do */
 	/* one attempt */
 	struct vz_task task;
 	uint64_t munmap_raddr, munmap_bytes;

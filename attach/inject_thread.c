@@ -42,11 +42,8 @@ static void let_go(struct vz_tracee *t, const struct vz_cpu *cpu)
 {
 	uint64_t regs[VZ_ARCH_WORDS];
 
-	if (vz_arch_restart(cpu) == VZ_RESTART_REISSUE &&
-	    !vz_tracee_signal_pending(t, cpu->sigmask)) {
-		vz_arch_resume(cpu, regs);
+	if (vz_arch_resume(cpu, regs) && !vz_tracee_signal_pending(t, cpu->sigmask))
 		vz_tracee_set_regs(t, regs);
-	}
 	vz_tracee_detach(t);
 }
 
@@ -220,6 +217,15 @@ int vz_inject_try(struct work *w)
 	read_code(c->target, &w->cpu);
 	rc = vz_safepoint_check(w->safepoint, &w->cpu, vz_tracee_rseq(&t), w->blocker,
 				sizeof(w->blocker));
+	/*
+	 * A call that was taken up once already, and of which nothing tells which one it is:
+	 * should we die now, it would have to end with EINTR.  Rather wait for its end.
+	 */
+	if (rc == 0 && !w->cpu.eintr_ok && vz_arch_syscall(&w->cpu) >= 0 &&
+	    vz_arch_issued(&w->cpu) < 0 && vz_now_ns() < w->strict_until_ns) {
+		snprintf(w->blocker, sizeof(w->blocker), "a wait that was interrupted before");
+		rc = -EAGAIN;
+	}
 	/* A signal about to be delivered decides itself how the call ends: another moment. */
 	if (rc == 0 && vz_arch_syscall(&w->cpu) >= 0 &&
 	    vz_tracee_signal_pending(&t, w->cpu.sigmask)) {

@@ -190,6 +190,14 @@ static void explain_memfd(const struct vz_link *link, struct vz_err *err)
 		   "on");
 }
 
+/* It is gone: because it took us for dead?  Else it could not live. */
+static bool silent_too_long(const struct vz_link *link)
+{
+	uint64_t last = link->beat_ns > link->born_ns ? link->beat_ns : link->born_ns;
+
+	return vz_now_ns() - last >= HEARTBEAT_NS;
+}
+
 static int fail_open(struct vz_link *link, int rc, struct vz_err *err)
 {
 	const struct vz_target *t = link->target;
@@ -223,6 +231,8 @@ int vz_link_open(struct vz_link *link, uint64_t timeout_ns, struct vz_err *err)
 
 	for (;;) {
 		rc = read_boot(link);
+		if (rc < 0 && vz_target_alive(link->target) && silent_too_long(link))
+			rc = -ESTALE;
 		if (rc == 0 && link->boot.status == VZ_STATE_FAILED)
 			rc = link->boot.error == VZ_AGENT_TOOL_DEAD ? -ESTALE : -ECANCELED;
 		if (rc == 0)

@@ -16,6 +16,7 @@ struct vz_link {
 	struct vz_boot boot; /* as last read */
 	struct vz_arena arena;
 	struct vz_control *control; /* start of the arena; NULL until mapped */
+	uint64_t born_ns;           /* CLOCK_MONOTONIC when the thread was let run, by the caller */
 	uint64_t beat_ns, beats;    /* signs of life before GO: the last one, how many */
 };
 

@@ -155,7 +155,7 @@ static int inject_once(struct session *s, const struct vz_inject_context *contex
 	vz_link_boot(&s->python, &s->link.arena, s->opts->c_calls, s->clock_is_ns, context->boot);
 	s->link.nonce = context->boot->nonce;
 	s->link.target = &s->target;
-	s->link.beats = 0;
+	s->link.beats = s->link.beat_ns = 0;
 	rc = vz_preflight_again(&s->target, &s->python, s->err);
 	if (rc == 0)
 		rc = vz_inject(context, &s->injection, s->err);
@@ -163,6 +163,7 @@ static int inject_once(struct session *s, const struct vz_inject_context *contex
 		return rc;
 	s->injected = true;
 	s->link.boot_raddr = s->injection.boot_raddr;
+	s->link.born_ns = s->injection.resume_ns;
 	s->report->attempts += s->injection.attempts;
 	s->report->borrowed_tid = s->injection.tid;
 	s->report->long_wait = s->injection.long_wait;
