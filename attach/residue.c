@@ -28,7 +28,7 @@ enum {
 
 struct open_file {
 	int fd;
-	char link[LINK_MAX_BYTES];
+	char *link; /* its own: a program may have a million */
 };
 
 struct thread {
@@ -60,7 +60,7 @@ static int file_by_number(const void *a, const void *b)
 static int add_file(struct vz_snapshot *snapshot, pid_t pid, int fd)
 {
 	struct open_file *file;
-	char path[64];
+	char path[64], link[LINK_MAX_BYTES];
 	ssize_t n;
 
 	if (snapshot->nfiles % 64 == 0) {
@@ -74,10 +74,12 @@ static int add_file(struct vz_snapshot *snapshot, pid_t pid, int fd)
 	file = &snapshot->files[snapshot->nfiles];
 	file->fd = fd;
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
-	n = readlink(path, file->link, sizeof(file->link) - 1);
+	n = readlink(path, link, sizeof(link) - 1);
 	if (n < 0)
 		return 0; /* closed meanwhile */
-	file->link[n] = '\0';
+	file->link = strndup(link, (size_t)n);
+	if (!file->link)
+		return -ENOMEM;
 	snapshot->nfiles++;
 	return 0;
 }
@@ -185,6 +187,8 @@ void vz_snapshot_free(struct vz_snapshot *snapshot)
 	if (!snapshot)
 		return;
 	vz_maps_fini(&snapshot->maps);
+	for (size_t i = 0; i < snapshot->nfiles; i++)
+		free(snapshot->files[i].link);
 	free(snapshot->files);
 	free(snapshot->threads);
 	free(snapshot);
