@@ -373,20 +373,21 @@ Test(session, what_is_left_is_seen_and_named, .timeout = 60)
 		const char *program, *says;
 		enum vz_residue_kind kind;
 	} cases[] = {
-		{ "sys.monitoring.free_tool_id = lambda tool: None\n",
+		{ "if newer: sys.monitoring.free_tool_id = lambda tool: None\n",
 		  "id 4 of sys.monitoring is still ours", VZ_RESIDUE_TOOL_IDS },
 		{ "def deafen():\n"
 		  "    while not sys.monitoring.get_tool(4): time.sleep(0.001)\n"
 		  "    while not sys.monitoring.get_events(4): time.sleep(0.001)\n"
 		  "    sys.monitoring.register_callback = lambda *arguments: None\n"
-		  "threading.Thread(target=deafen).start()\n",
+		  "if newer: threading.Thread(target=deafen).start()\n",
 		  "code of ours in CPython's data", VZ_RESIDUE_HOOKS },
 	};
 	static struct run run;
 	static char text[16384], program[1024];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		snprintf(program, sizeof(program), "import threading\n%s%s",
+		snprintf(program, sizeof(program),
+			 "import sys, threading\nnewer = hasattr(sys, 'monitoring')\n%s%s",
 			 strstr(cases[i].program, "time") ? "import time\n" : "", cases[i].program);
 		snprintf(program + strlen(program), sizeof(program) - strlen(program), "%s", busy);
 		start(&run, program);
