@@ -57,6 +57,9 @@ int vz_preflight_python(const struct vz_target *target, const struct vz_inside *
 int vz_preflight_again(const struct vz_target *target, const struct vz_python *python,
 		       struct vz_err *err);
 
+/** Is its interpreter shutting down?  False as well where that cannot be read. */
+bool vz_python_is_finalizing(const struct vz_target *target, const struct vz_python *python);
+
 /** Is a payload of ours mapped? */
 bool vz_preflight_occupied(const struct vz_maps *maps);
 

@@ -153,13 +153,25 @@ struct foreign {
 	uint64_t tstate, function, argument;
 };
 
+static int read_finalizing(const struct vz_target *target, const struct vz_python *python,
+			   uint64_t *ret)
+{
+	return read_word(target, runtime_raddr(python) + python->ver->off.rt_finalizing, ret);
+}
+
+bool vz_python_is_finalizing(const struct vz_target *target, const struct vz_python *python)
+{
+	uint64_t finalizing = 0;
+
+	return read_finalizing(target, python, &finalizing) == 0 && finalizing;
+}
+
 static void check_finalizing(struct vz_scene *s, struct vz_finding *f)
 {
 	uint64_t finalizing = 0;
 	struct vz_err err;
 
-	if (read_word(s->target, runtime_raddr(s->python) + s->python->ver->off.rt_finalizing,
-		      &finalizing) < 0) {
+	if (read_finalizing(s->target, s->python, &finalizing) < 0) {
 		vz_finding_say(f, VZ_FOUND_UNKNOWN, "its state is not readable");
 		return;
 	}

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "attach/session_priv.h"
+
+#include "attach/preflight.h"
 #include "attach/util.h"
 
 #include <errno.h>
@@ -9,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LEAVE_TIMEOUT_S = 20, ENDING_MS = 500 };
+enum { LEAVE_TIMEOUT_S = 20, ENDING_MS = 500, EXIT_WAIT_MS = 10 * 1000 };
 
 /* Tell the agent to leave and take what it still has to say. */
 static bool agent_leaves(struct session *s)
@@ -146,6 +148,18 @@ static bool is_replaced(const struct session *s)
 	return ret;
 }
 
+/*
+ * An interpreter that shuts down ends every thread that asks for its GIL, ours too; so our
+ * memory goes with the process, which is on its way out.  Wait for that.
+ */
+static void wait_for_exit(struct session *s)
+{
+	struct pollfd p = { s->target.pidfd, POLLIN, 0 };
+
+	if (vz_link_alive(&s->link) && vz_python_is_finalizing(&s->target, &s->python))
+		poll(&p, 1, EXIT_WAIT_MS);
+}
+
 static void undo_inject(struct session *s)
 {
 	bool left;
@@ -157,7 +171,8 @@ static void undo_inject(struct session *s)
 	left = !s->opened || agent_leaves(s);
 	if (s->opened)
 		copy_control(s);
-	if (is_replaced(s))
+	wait_for_exit(s);
+	if (is_replaced(s) || !vz_target_alive(&s->target))
 		s->report->end = VZ_END_TARGET;
 	if (s->report->recorded && s->report->end == VZ_END_TARGET) {
 		s->report->exec = still_there(s) && !vz_link_alive(&s->link);
