@@ -57,7 +57,7 @@ def outcomes(path):
         cases = xml.etree.ElementTree.parse(path).iter("testcase")
         for case in cases:
             parts = [part.tag for part in case if not part.tag.startswith("system-")]
-            found[case.get("name")] = parts[0] if parts else case.get("result", "completed")
+            found[case.get("name") or "?"] = parts[0] if parts else case.get("result", "completed")
     except (OSError, xml.etree.ElementTree.ParseError):
         pass
     return found

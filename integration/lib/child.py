@@ -1,6 +1,7 @@
 """Processes that a test starts: found again, waited for with a bound, and always ended, by pid."""
 import atexit
 import os
+import pathlib
 import pwd
 import shutil
 import signal
@@ -50,6 +51,9 @@ class Child:
         for key in ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"):
             environment.pop(key, None)
         environment.update(env or {})
+        # its number may be another's once it has ended: this tells what is still of it
+        self.mark = f"VZ_TEST_CHILD={os.getpid()}.{time.monotonic_ns()}"
+        environment["VZ_TEST_CHILD"] = self.mark.partition("=")[2]
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(prefix + [str(arg) for arg in argv], stdin=stdin,
                                           stdout=out, stderr=err, env=environment, cwd=cwd,
@@ -78,6 +82,19 @@ class Child:
         if self.alive():
             os.kill(self.pid, number)
 
+    def signal_orphans(self, number):
+        """It has ended itself and been collected; what it left in its session bears our mark."""
+        for entry in os.scandir("/proc"):
+            if not entry.name.isdigit():
+                continue
+            try:
+                pid = int(entry.name)
+                if os.getsid(pid) == self.pid and self.mark.encode() in \
+                        pathlib.Path(entry.path, "environ").read_bytes().split(b"\0"):
+                    os.kill(pid, number)
+            except OSError:
+                pass
+
     def end(self, gently=0.0):
         """End it and everything in its session's process group."""
         if self in _live:
@@ -90,7 +107,10 @@ class Child:
                 pass
         for number in (signal.SIGKILL, signal.SIGCONT):
             try:
-                os.killpg(self.pid, number)
+                if self.popen.returncode is None:
+                    os.killpg(self.pid, number)
+                else:
+                    self.signal_orphans(number)
             except (ProcessLookupError, PermissionError):
                 pass
         try:
