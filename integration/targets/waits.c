@@ -758,6 +758,10 @@ static void one_round(struct wait *w)
 	judge(w, vz_now_us() - begin);
 	if (!w->kind->feed)
 		return;
+	/* A signal that is sent until the round is over may come once more, in the next one. */
+	while (w->kind->feed == feed_usr1 && __atomic_load_n(&w->fed, __ATOMIC_ACQUIRE) == w->done &&
+	       !w->slot->errors)
+		w->kind->wait(w);
 	if (__atomic_load_n(&w->fed, __ATOMIC_ACQUIRE) != w->done + 1)
 		vz_bad(w, "round %lu returned without being fed", (unsigned long)w->slot->rounds);
 	__atomic_store_n(&w->done, w->done + 1, __ATOMIC_RELEASE);
