@@ -165,7 +165,7 @@ static void explain_thread(const struct vz_link *link, struct vz_err *err)
 {
 	err->exit = VZ_EXIT_UNSAFE;
 	if (link->boot.error == VZ_AGENT_NO_THREAD)
-		vz_err_why(err, "pthread_create: %s: it has all the threads that it may have",
+		vz_err_why(err, "it was refused a thread (pthread_create: %s)",
 			   strerror((int)link->boot.create_result));
 	else /* not even one that stays to say so */
 		vz_err_why(err, "it was refused a thread, or the right to its own memory "
