@@ -192,20 +192,24 @@ static int find_our_name(const struct view *v, const struct interp *in, int from
 	return -1;
 }
 
-/* Another build may have them elsewhere, but not far. */
+/*
+ * Another build may have them elsewhere, but not far.  TOOL is the target's word: SHIFT
+ * is only set to what lies in the window.
+ */
 static bool find_shift(const struct view *v, const struct vz_pystate *now, unsigned tool,
 		       int *shift)
 {
+	*shift = 0;
 	for (size_t i = 0; i < now->count; i++) {
 		int at = find_our_name(v, &now->interps[i], WINDOW_WORDS, WINDOW_WORDS + TOOLS);
 
-		*shift = 0;
 		if (at >= 0)
 			return true;
 		at = find_our_name(v, &now->interps[i], 0, 2 * WINDOW_WORDS);
-		*shift = at - (int)tool - WINDOW_WORDS;
-		if (at >= (int)tool && tool < TOOLS)
+		if (tool < TOOLS && at >= (int)tool) {
+			*shift = at - (int)tool - WINDOW_WORDS;
 			return true;
+		}
 	}
 	return false;
 }

@@ -273,6 +273,32 @@ Test(residue_python, monitoring_ids_elsewhere, .timeout = 60)
 	fake_free(f);
 }
 
+/* The id comes out of the shared memory: whatever it is, nothing outside of the window is read. */
+Test(residue_python, a_monitoring_id_that_is_none, .timeout = 60)
+{
+	static const unsigned ids[] = { 8, 600, UINT32_MAX, 1u << 31, 0x12345678 };
+	const struct vz_pyver *ver = vz_pyver_find(13);
+	struct fake *f = fake_new(13);
+	struct name ours = { .length = 9, .text = "vizattach" };
+
+	ours.type = f->python.py[VZ_SYM_PyUnicode_Type] = raddr(f->runtime);
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		struct vz_pystate *before =
+			vz_pystate_take(&f->target, &f->objects, &f->python);
+		struct vz_residue residue = { 0 };
+
+		if (i % 2) /* somewhere in the window, so that a place is computed from it */
+			put(f->interp, ver->is_tool_names - 80, raddr(&ours));
+		vz_pystate_witness(before, &f->target, &f->python, ids[i]);
+		vz_pystate_compare(before, &f->target, &f->objects, &f->python,
+				   &(struct vz_deed){ .image = f->image }, &residue);
+		cr_expect_neq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_LEFT);
+		put(f->interp, ver->is_tool_names - 80, 0);
+		vz_pystate_free(before);
+	}
+	fake_free(f);
+}
+
 /* ---- every real one, while it is recorded ---- */
 
 static const char busy[] = "import threading, time\n"
