@@ -153,6 +153,8 @@ class Row:
         try:
             for number, fault in enumerate(faults, 1):
                 self.one(fault)
+                if fault.signal == "KILL":
+                    self.next_attach()
                 if number % 100 == 0:
                     print(f"       {self.python.name}: {title}: {number} tries, "
                           f"{self.tally.harmed} harmed", flush=True)
