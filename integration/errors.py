@@ -129,7 +129,8 @@ def traced(cell, python, folder):
 
 def not_python(cell, python, folder):
     with child.Child(["/bin/sleep", "1000"], folder) as sleep:
-        child.wait_until(lambda: procfs.status(sleep.pid).get("Name") == "sleep", "exec")
+        # Past its start: it maps the files of its locale after exec, and those would look like our doing.
+        child.wait_until(lambda: "nanosleep" in procfs.read(f"/proc/{sleep.pid}/wchan"), "sleep")
         before = procfs.Snapshot(sleep.pid)
         refused(cell, attempt(sleep.pid, folder), 5, "sleep")
         cell.none(procfs.differences(before, procfs.Snapshot(sleep.pid), strict=True), "touched")
