@@ -202,6 +202,8 @@ int vz_target_read(const struct vz_target *target, uint64_t raddr, void *buf, si
 {
 	if (bad_range(raddr, len))
 		return -EFAULT;
+	if (target->memory)
+		return target->memory->read(target->memory, raddr, buf, len);
 	if (target->mem_fd >= 0)
 		return mem_read(target, raddr, buf, len);
 	return vm_read(target, raddr, buf, len);

@@ -22,7 +22,7 @@ struct vz_map {
 	uint64_t inode;      /* 0: anonymous */
 	uint32_t dev_major, dev_minor;
 	bool readable, writable, executable, shared;
-	bool deleted; /* " (deleted)" was cut from the path */
+	bool deleted;     /* " (deleted)" was cut from the path */
 	const char *path; /* as in the target's mount namespace; "" if anonymous; "[heap]" etc. */
 };
 
@@ -57,7 +57,8 @@ struct vz_tasks {
 	size_t count;
 };
 
-/** Read /proc/PID/task.  Threads that vanish while reading are left out.  Free with vz_tasks_fini(). */
+/** Read /proc/PID/task.  Threads that vanish while reading are left out.  Free with
+ * vz_tasks_fini(). */
 int vz_tasks_read(pid_t pid, struct vz_tasks *ret, struct vz_err *err);
 /** Read one task again; -ESRCH if it is gone. */
 int vz_task_read(pid_t pid, pid_t tid, struct vz_task *ret);
@@ -89,20 +90,29 @@ struct vz_status {
 
 /** Read /proc/PID/status (TID 0) or that of one thread.  -ESRCH: gone. */
 int vz_status_read(pid_t pid, pid_t tid, struct vz_status *ret);
-/** Parse the text of a status file (for tests and fuzzing); NUL-terminated; -EINVAL without a state. */
+/** Parse the text of a status file (for tests and fuzzing); NUL-terminated; -EINVAL without a
+ * state. */
 int vz_status_parse(const char *text, struct vz_status *ret);
 /** Parse the text of a task's syscall file into RET->syscall, args, sp, pc. */
 void vz_syscall_parse(const char *text, struct vz_task *ret);
-/** Start time of the process in clock ticks since boot, from the text of its stat file; 0: not found. */
+/** Start time of the process in clock ticks since boot, from the text of its stat file; 0: not
+ * found. */
 uint64_t vz_stat_start_time(const char *text);
 
+/* Bytes of a target that are not in a process: a core dump, copies of stacks. */
+struct vz_memory {
+	/* Exactly LEN bytes at RADDR; 0 or -EFAULT. */
+	int (*read)(const struct vz_memory *memory, uint64_t raddr, void *buf, size_t len);
+};
+
 struct vz_target {
-	pid_t pid;
+	pid_t pid;                      /* 0: a core dump */
+	const struct vz_memory *memory; /* asked instead of the process; not owned; NULL: none */
 	int pidfd;
-	int mem_fd; /* /proc/PID/mem, O_RDWR; -1 until vz_target_open_mem() */
+	int mem_fd;          /* /proc/PID/mem, O_RDWR; -1 until vz_target_open_mem() */
 	uint64_t start_time; /* clock ticks since boot: tells a reused pid apart */
-	char comm[32];  /* fit for a terminal */
-	char exe[4096]; /* target of /proc/PID/exe without " (deleted)"; "" if unreadable */
+	char comm[32];       /* fit for a terminal */
+	char exe[4096];      /* target of /proc/PID/exe without " (deleted)"; "" if unreadable */
 	bool exe_deleted;
 };
 
@@ -119,7 +129,8 @@ bool vz_target_alive(const struct vz_target *target);
 
 /** Read exactly LEN bytes at RADDR; 0 or -EFAULT/-ESRCH/-EPERM.  Short reads are failures. */
 int vz_target_read(const struct vz_target *target, uint64_t raddr, void *buf, size_t len);
-/** Write exactly LEN bytes; works on read-only private mappings too (FOLL_FORCE of /proc/PID/mem). */
+/** Write exactly LEN bytes; works on read-only private mappings too (FOLL_FORCE of /proc/PID/mem).
+ */
 int vz_target_write(const struct vz_target *target, uint64_t raddr, const void *buf, size_t len);
 /** Read a NUL-terminated string, cut at SIZE - 1; 0 or negative errno. */
 int vz_target_read_string(const struct vz_target *target, uint64_t raddr, char *buf, size_t size);

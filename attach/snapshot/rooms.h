@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rooms.h - what the parts of a snapshot ask of each other while it is being taken.
+ */
+#ifndef VZ_ATTACH_SNAPSHOT_ROOMS_H
+#define VZ_ATTACH_SNAPSHOT_ROOMS_H
+
+#include "attach/elfsym.h"
+#include "attach/pyver.h"
+#include "attach/snapshot/pystack.h"
+#include "attach/snapshot/snapshot.h"
+#include "attach/snapshot/symbols.h"
+
+/* Python frames of one thread as they were copied, to be looked into again (locals, value stacks).
+ */
+struct vz_raw_stack {
+	struct vz_pyframe *frames; /* innermost first */
+	size_t count;
+};
+
+struct vz_scene_snapshot {
+	const struct vz_target *target;
+	const struct vz_maps *maps;
+	const struct vz_objects *objects;
+	const struct vz_python *python;
+	const struct vz_py *py;
+	struct vz_symbols *symbols;
+	const struct vz_raw_stack *raw; /* as many as snapshot->nthreads */
+	struct vz_snapshot *snapshot;
+};
+
+/** Names, daemon flags of Python's threads (threading._active of the main interpreter). */
+void vz_snapshot_names(const struct vz_scene_snapshot *scene);
+/** Fill .locks, and .lock, .joins, .idle, .idle_why of each thread.  Cycles are the verdict's
+ * business. */
+void vz_snapshot_locks(const struct vz_scene_snapshot *scene);
+/** Fill .loops and .tasks: asyncio. */
+void vz_snapshot_asyncio(const struct vz_scene_snapshot *scene);
+/** Append greenlets that are parked to .tasks. */
+void vz_snapshot_greenlets(const struct vz_scene_snapshot *scene);
+/** Locals of all Python frames: bounded, secrets masked. */
+void vz_snapshot_locals(const struct vz_scene_snapshot *scene);
+/** A Python frame for printing, from a raw one; texts in the arena. */
+void vz_snapshot_python_frame(const struct vz_scene_snapshot *scene, const struct vz_pyframe *raw,
+			      struct vz_snap_frame *ret);
+/** The verdict, from what is in the snapshot alone. */
+void vz_verdict_find(struct vz_snapshot *snapshot);
+
+#endif /* VZ_ATTACH_SNAPSHOT_ROOMS_H */
