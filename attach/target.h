@@ -100,14 +100,14 @@ void vz_syscall_parse(const char *text, struct vz_task *ret);
 uint64_t vz_stat_start_time(const char *text);
 
 /* Bytes of a target that are not in a process: a core dump, copies of stacks. */
-struct vz_memory {
+struct vz_bytes {
 	/* Exactly LEN bytes at RADDR; 0 or -EFAULT. */
-	int (*read)(const struct vz_memory *memory, uint64_t raddr, void *buf, size_t len);
+	int (*read)(const struct vz_bytes *memory, uint64_t raddr, void *buf, size_t len);
 };
 
 struct vz_target {
-	pid_t pid;                      /* 0: a core dump */
-	const struct vz_memory *memory; /* asked instead of the process; not owned; NULL: none */
+	pid_t pid;                     /* 0: a core dump */
+	const struct vz_bytes *memory; /* asked instead of the process; not owned; NULL: none */
 	int pidfd;
 	int mem_fd;          /* /proc/PID/mem, O_RDWR; -1 until vz_target_open_mem() */
 	uint64_t start_time; /* clock ticks since boot: tells a reused pid apart */
