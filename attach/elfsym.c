@@ -303,6 +303,68 @@ int vz_object_text(const struct vz_object *object, unsigned index, uint64_t *sta
 	return 0;
 }
 
+/* ---- build id ---- */
+
+static size_t note_padded(uint32_t len, uint64_t align)
+{
+	return ((size_t)len + align - 1) & ~(size_t)(align - 1);
+}
+
+int vz_build_id_parse(const void *notes, size_t len, uint64_t align, struct vz_build_id *ret)
+{
+	const uint8_t *at = notes;
+
+	memset(ret, 0, sizeof(*ret));
+	align = align == 8 ? 8 : 4;
+	while (len >= sizeof(Elf64_Nhdr)) {
+		Elf64_Nhdr note;
+		size_t name_len, desc_len;
+
+		memcpy(&note, at, sizeof(note));
+		at += sizeof(note);
+		len -= sizeof(note);
+		name_len = note_padded(note.n_namesz, align);
+		desc_len = note_padded(note.n_descsz, align);
+		if (name_len > len || note.n_descsz > len - name_len)
+			return -ENOENT;
+		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && !memcmp(at, "GNU", 4) &&
+		    note.n_descsz > 0 && note.n_descsz <= sizeof(ret->bytes)) {
+			ret->len = note.n_descsz;
+			memcpy(ret->bytes, at + name_len, ret->len);
+			return 0;
+		}
+		if (desc_len > len - name_len)
+			return -ENOENT;
+		at += name_len + desc_len;
+		len -= name_len + desc_len;
+	}
+	return -ENOENT;
+}
+
+int vz_object_build_id(const struct vz_object *object, struct vz_build_id *ret)
+{
+	for (unsigned i = 0; i < MAX_PHDRS; i++) {
+		const Elf64_Phdr *phdr = find_phdr(object, PT_NOTE, 0, i);
+		_cleanup_free_ void *notes = NULL;
+
+		if (!phdr)
+			break;
+		if (phdr->p_memsz > MAX_NOTES ||
+		    !vz_elf_inside(object, phdr->p_vaddr + object->bias, phdr->p_memsz))
+			continue;
+		notes = vz_elf_copy(object->target, phdr->p_vaddr + object->bias, phdr->p_memsz);
+		if (notes && vz_build_id_parse(notes, phdr->p_memsz, phdr->p_align, ret) == 0)
+			return 0;
+	}
+	memset(ret, 0, sizeof(*ret));
+	return -ENOENT;
+}
+
+bool vz_build_id_equal(const struct vz_build_id *a, const struct vz_build_id *b)
+{
+	return a->len > 0 && a->len == b->len && !memcmp(a->bytes, b->bytes, a->len);
+}
+
 /* ---- all of them ---- */
 
 static bool may_be_object(const struct vz_map *map)

@@ -39,8 +39,8 @@ const char *vz_object_function_at(const struct vz_object *object, uint64_t raddr
  * Its functions, in no order: *CURSOR starts at 0 and is moved on; NULL behind the
  * last.  Several names may stand for one place.
  */
-const char *vz_object_next_function(const struct vz_object *object, size_t *cursor,
-				    uint64_t *raddr, uint64_t *size);
+const char *vz_object_next_function(const struct vz_object *object, size_t *cursor, uint64_t *raddr,
+				    uint64_t *size);
 /** Load bias, e_machine, ELF type, path, [start, end) of all PT_LOAD. */
 uint64_t vz_object_bias(const struct vz_object *object);
 const char *vz_object_path(const struct vz_object *object);
@@ -51,6 +51,17 @@ int vz_object_eh_frame_hdr(const struct vz_object *object, uint64_t *raddr, uint
 int vz_object_text(const struct vz_object *object, unsigned index, uint64_t *start, uint64_t *end);
 /** DT_SONAME or "" */
 const char *vz_object_soname(const struct vz_object *object);
+
+struct vz_build_id {
+	size_t len; /* 0: none */
+	uint8_t bytes[64];
+};
+
+/** Its build id, from memory; -ENOENT: it has none. */
+int vz_object_build_id(const struct vz_object *object, struct vz_build_id *ret);
+/** The same out of LEN bytes of notes that are aligned to ALIGN bytes (of a file, for tests). */
+int vz_build_id_parse(const void *notes, size_t len, uint64_t align, struct vz_build_id *ret);
+bool vz_build_id_equal(const struct vz_build_id *a, const struct vz_build_id *b);
 /** Does it name a program interpreter?  True for programs, also position-independent ones. */
 bool vz_object_has_interp(const struct vz_object *object);
 

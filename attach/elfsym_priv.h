@@ -14,6 +14,7 @@
 enum {
 	MAX_PHDRS = 128,
 	MAX_DYNAMIC = 4096,      /* entries */
+	MAX_NOTES = 1 << 16,     /* bytes in one segment */
 	MAX_SYMBOLS = 4 << 20,   /* libtorch has a tenth of that */
 	MAX_STRINGS = 128 << 20, /* bytes */
 	MAX_TABLES = 256 << 20,  /* bytes of all tables of all objects together */
