@@ -32,7 +32,8 @@
 	/* run time: _PyRuntime */                                                                 \
 	X(rt_interpreters_head)                                                                    \
 	X(rt_interpreters_main)                                                                    \
-	X(rt_main_thread) X(rt_finalizing) X(rt_gil) /* to 3.11 */ X(rt_gc_collecting) /* 3.8 */   \
+	X(rt_main_thread)                                                                          \
+	X(rt_finalizing) X(rt_gil) /* to 3.11 */ X(rt_gc_collecting)            /* 3.8 */          \
 		X(rt_gilstate_current) /* to 3.11: tstate that holds the GIL */ /* interpreter */  \
 		X(is_next) X(is_id) X(is_threads_head) X(is_threads_main) X(is_modules)            \
 			X(is_gil) /* 3.12+: a pointer */ X(is_gc_collecting) /* 3.9+ */ X(         \
@@ -82,7 +83,8 @@
 						X(fu_exception) X(fu_result) X(fu_state)           \
 							X(ta_fut_waiter) X(ta_coro) X(ta_name)     \
 								X(ta_node) /* 3.14+: llist node */ \
-		X(fi_future) X(ag_gen) X(cw_coroutine)
+		X(fi_future) X(ag_gen) X(cw_coroutine)                                             \
+			X(co_firsttraceable) /* 3.11+ */ X(fr_locals)
 
 struct vz_pylayout {
 	uint8_t minor; /* 3.minor */

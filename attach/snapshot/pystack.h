@@ -26,7 +26,7 @@ ssize_t vz_pythreads_read(const struct vz_py *py, struct vz_pythread *ret, size_
 struct vz_pyframe {
 	uint64_t raddr; /* PyFrameObject (to 3.10) or _PyInterpreterFrame */
 	uint64_t code;
-	int32_t instr; /* byte offset of the current instruction, -1: not begun */
+	int32_t instr; /* byte offset of the current instruction, -1: not begun, -2: unknown */
 	bool entry; /* the evaluator was called from C for it: the frame before (outside) is below
 		       a native frame of the evaluator */
 	bool generator;   /* its memory is a generator's or coroutine's */
