@@ -35,19 +35,6 @@ static void give_back(struct vz_tracee *t, const struct vz_cpu *cpu)
 }
 
 /*
- * Give back without any change to the registers but the EINTR repair.  A signal
- * that came meanwhile keeps its EINTR.
- */
-static void let_go(struct vz_tracee *t, const struct vz_cpu *cpu)
-{
-	uint64_t regs[VZ_ARCH_WORDS];
-
-	if (vz_arch_resume(cpu, regs) && !vz_tracee_signal_pending(t, cpu->sigmask))
-		vz_tracee_set_regs(t, regs);
-	vz_tracee_detach(t);
-}
-
-/*
  * One system call in the stopped thread, the frame being its safety net: if we
  * die, the thread returns to FIRST, with the arguments of the call, and then home.
  */
@@ -233,7 +220,7 @@ int vz_inject_try(struct work *w)
 		rc = -EAGAIN;
 	}
 	if (rc < 0) {
-		let_go(&t, &w->cpu);
+		vz_tracee_let_go(&t, &w->cpu);
 		return -EAGAIN;
 	}
 	ret->tid = w->task.tid;
@@ -255,7 +242,7 @@ int vz_inject_look(struct work *w)
 	if (rc < 0)
 		return rc;
 	rc = vz_tracee_get(&t, &w->cpu);
-	let_go(&t, &w->cpu);
+	vz_tracee_let_go(&t, &w->cpu);
 	return rc;
 }
 
@@ -277,7 +264,7 @@ int vz_inject_filters(struct work *w)
 			vz_seccomp_add(&w->seccomp, filter, (size_t)n);
 	}
 	if (rc == 0)
-		let_go(&t, &w->cpu);
+		vz_tracee_let_go(&t, &w->cpu);
 	else
 		vz_tracee_detach(&t);
 	free(filter);
@@ -298,7 +285,7 @@ int vz_inject_remove(struct work *w)
 	}
 	read_code(w->context->target, &w->cpu);
 	if (vz_arch_pc(&w->cpu) - w->munmap_raddr < w->munmap_bytes) {
-		let_go(&t, &w->cpu);
+		vz_tracee_let_go(&t, &w->cpu);
 		return -EBUSY; /* still on its way home through it */
 	}
 	rc = remote_munmap(&t, w, w->munmap_raddr, w->munmap_bytes);

@@ -147,10 +147,9 @@ int vz_tracee_stop(struct vz_tracee *t, pid_t tid, uint64_t timeout_ns)
 	return rc;
 }
 
-int vz_tracee_get(struct vz_tracee *t, struct vz_cpu *cpu)
+int vz_tracee_look(struct vz_tracee *t, struct vz_cpu *cpu)
 {
 	struct iovec general = { cpu->regs, sizeof(cpu->regs) };
-	struct iovec extended = { cpu->xstate, sizeof(cpu->xstate) };
 
 	vz_step("GETREGSET");
 	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_PRSTATUS, &general) < 0)
@@ -160,6 +159,16 @@ int vz_tracee_get(struct vz_tracee *t, struct vz_cpu *cpu)
 	vz_step("GETSIGMASK");
 	if (ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(cpu->sigmask), &cpu->sigmask) < 0)
 		return -errno;
+	return 0;
+}
+
+int vz_tracee_get(struct vz_tracee *t, struct vz_cpu *cpu)
+{
+	struct iovec extended = { cpu->xstate, sizeof(cpu->xstate) };
+	int rc = vz_tracee_look(t, cpu);
+
+	if (rc < 0)
+		return rc;
 	vz_step("GETREGSET xstate");
 	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_X86_XSTATE, &extended) < 0)
 		return -errno;
@@ -244,6 +253,15 @@ int vz_tracee_filter(struct vz_tracee *t, unsigned index, struct sock_filter *to
 	else if (n >= 0)
 		return -E2BIG;
 	return n < 0 ? -errno : (int)n;
+}
+
+void vz_tracee_let_go(struct vz_tracee *t, const struct vz_cpu *cpu)
+{
+	uint64_t regs[VZ_ARCH_WORDS];
+
+	if (vz_arch_resume(cpu, regs) && !vz_tracee_signal_pending(t, cpu->sigmask))
+		vz_tracee_set_regs(t, regs);
+	vz_tracee_detach(t);
 }
 
 void vz_tracee_detach(struct vz_tracee *t)

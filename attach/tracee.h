@@ -34,6 +34,8 @@ struct vz_tracee {
 int vz_tracee_stop(struct vz_tracee *t, pid_t tid, uint64_t timeout_ns);
 /** Read all of its state. */
 int vz_tracee_get(struct vz_tracee *t, struct vz_cpu *cpu);
+/** Only its general registers and signal mask: all that a look at it needs. */
+int vz_tracee_look(struct vz_tracee *t, struct vz_cpu *cpu);
 int vz_tracee_set_regs(struct vz_tracee *t, const uint64_t regs[VZ_ARCH_WORDS]);
 int vz_tracee_set_sigmask(struct vz_tracee *t, uint64_t mask);
 /** Run the system call that the registers are set up for; *RESULT as the kernel returned it.  It
@@ -48,6 +50,11 @@ uint64_t vz_tracee_rseq(struct vz_tracee *t);
  * of which are copied; -ENOENT: no more; -EACCES: needs CAP_SYS_ADMIN.
  */
 int vz_tracee_filter(struct vz_tracee *t, unsigned index, struct sock_filter *to, size_t max);
+/**
+ * Let it go after no more than a look at CPU: a call that the kernel would end with EINTR
+ * because of our stop alone is taken up again; a signal that came meanwhile keeps its EINTR.
+ */
+void vz_tracee_let_go(struct vz_tracee *t, const struct vz_cpu *cpu);
 /** Let it go; safe to call at any time. */
 void vz_tracee_detach(struct vz_tracee *t);
 

@@ -275,7 +275,8 @@ static bool walk_once(struct vz_unwinder *u, unw_cursor_t *cursor, uint64_t *las
 	if (sp <= *last_sp && !frame->trampoline) /* only that one may lead to another stack */
 		return false;
 	*last_sp = sp;
-	ret->frames[ret->count] = (struct vz_native_frame){ .pc = pc, .exact = frame->trampoline };
+	ret->frames[ret->count] =
+		(struct vz_native_frame){ .pc = pc, .sp = sp, .exact = frame->trampoline };
 	ret->count++;
 	return true;
 }
@@ -292,7 +293,7 @@ void vz_unwind(struct vz_unwinder *u, const struct vz_cpu *cpu, struct vz_native
 	u->stack_len = 0;
 	u->no_info = false;
 	ret->count = 1;
-	ret->frames[0] = (struct vz_native_frame){ .pc = vz_arch_pc(cpu), .exact = true };
+	ret->frames[0] = (struct vz_native_frame){ .pc = vz_arch_pc(cpu), .sp = sp, .exact = true };
 	ret->end = VZ_UNWIND_BROKEN;
 	if (unw_init_remote(&cursor, u->space, u) < 0)
 		return;

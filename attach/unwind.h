@@ -25,6 +25,7 @@ enum vz_unwind_end {
 
 struct vz_native_frame {
 	uint64_t pc;     /* the first: where it stands; others: what they return to */
+	uint64_t sp;     /* its stack pointer there: its own part of the stack begins here */
 	bool exact;      /* no call lies before .pc: it stands there, or a signal came there */
 	bool trampoline; /* the way back from a signal handler, which is the frame before */
 };
