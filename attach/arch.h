@@ -34,6 +34,8 @@ struct vz_cpu {
 
 uint64_t vz_arch_pc(const struct vz_cpu *cpu);
 uint64_t vz_arch_sp(const struct vz_cpu *cpu);
+/** What libc's pthread_self() returns in it; 0: unknown. */
+uint64_t vz_arch_thread_pointer(const struct vz_cpu *cpu);
 /** 64-bit code in 64-bit mode; anything else is refused. */
 bool vz_arch_mode_ok(const struct vz_cpu *cpu);
 

@@ -56,6 +56,11 @@ uint64_t vz_arch_sp(const struct vz_cpu *cpu)
 	return regs_of(cpu)->rsp;
 }
 
+uint64_t vz_arch_thread_pointer(const struct vz_cpu *cpu)
+{
+	return regs_of(cpu)->fs_base;
+}
+
 bool vz_arch_mode_ok(const struct vz_cpu *cpu)
 {
 	return regs_of(cpu)->cs == USER64_CS;

@@ -5,12 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "attach/doctor.h"
 #include "attach/ps.h"
 #include "attach/pyver.h"
 #include "attach/receipt.h"
+#include "attach/snapshot/show.h"
+#include "attach/snapshot/take.h"
 
 extern const char vz_payload_elf[], vz_payload_elf_end[];
 
@@ -141,6 +144,51 @@ static int list(const struct vz_opts *opts)
 	return 0;
 }
 
+static char *show_snapshot(const struct vz_opts *opts, const struct vz_snapshot *before,
+			   const struct vz_snapshot *now, size_t *len)
+{
+	const struct vz_show show = { .width = terminal_width(STDOUT_FILENO),
+				      .colour = wants_colour(STDOUT_FILENO),
+				      .native = opts->native,
+				      .all = opts->all };
+
+	if (opts->json)
+		return vz_snapshot_json(now, len);
+	return before ? vz_snapshot_changes(before, now, &show, len)
+		      : vz_snapshot_text(now, &show, len);
+}
+
+/* Once, or until Ctrl-C or the end of the process; JSON: a line each time. */
+static int snapshot(const struct vz_opts *opts)
+{
+	const struct vz_take take = { .pid = opts->pid,
+				      .core = opts->core,
+				      .no_stop = opts->no_stop,
+				      .locals = opts->locals };
+	const struct timespec pause = { (time_t)(opts->watch_ns / 1000000000u),
+					(long)(opts->watch_ns % 1000000000u) };
+	struct vz_snapshot *before = NULL, *now = NULL;
+	struct vz_err err = { 0 };
+	int rc;
+
+	if (opts->watch_ns)
+		catch_signals();
+	while ((rc = vz_snapshot_take(&take, &now, &err)) == 0) {
+		size_t len = 0;
+		char *text = show_snapshot(opts, before, now, &len);
+
+		if (text)
+			say(STDOUT_FILENO, text, len);
+		free(text);
+		vz_snapshot_free(before);
+		before = now;
+		if (!opts->watch_ns || stop || nanosleep(&pause, NULL) < 0)
+			break;
+	}
+	vz_snapshot_free(before);
+	return rc < 0 ? fail(&err) : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct vz_opts opts;
@@ -158,6 +206,8 @@ int main(int argc, char **argv)
 		return doctor(&opts);
 	case VZ_VERB_PS:
 		return list(&opts);
+	case VZ_VERB_SNAPSHOT:
+		return snapshot(&opts);
 	case VZ_VERB_RECORD:
 		break;
 	}

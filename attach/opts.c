@@ -15,7 +15,12 @@
 enum kind { FLAG, FLAG_OFF, COUNT, PID, TEXT, DURATION, SIZE, HELP, VERSION };
 
 /* Which verbs take an option. */
-enum { REC = 1 << VZ_VERB_RECORD, DOC = 1 << VZ_VERB_DOCTOR, LIST = 1 << VZ_VERB_PS };
+enum {
+	REC = 1 << VZ_VERB_RECORD,
+	DOC = 1 << VZ_VERB_DOCTOR,
+	LIST = 1 << VZ_VERB_PS,
+	SNAP = 1 << VZ_VERB_SNAPSHOT
+};
 
 struct option {
 	const char *name; /* also VIZATTACH_NAME */
@@ -36,7 +41,7 @@ struct option {
 static const struct option options[] = {
 	/* clang-format off */
 	/* name, letter, verbs, kind, where, argument, help, smallest, largest */
-	{ "pid", 'p', REC | DOC, PID, AT(pid), "PID", "the process", 1, INT32_MAX },
+	{ "pid", 'p', REC | DOC | SNAP, PID, AT(pid), "PID", "the process", 1, INT32_MAX },
 	{ "duration", 'd', REC, DURATION, AT(duration_ns), "TIME",
 	  "how long: 10s, 250ms, 1m30s (default: until Ctrl-C)", 0, UINT64_C(8760) * HOUR },
 	{ "output", 'o', REC, TEXT, AT(output_given), "FILE",
@@ -54,11 +59,20 @@ static const struct option options[] = {
 	  "ignore PYTHON_DISABLE_REMOTE_DEBUG of the target", 0, 0 },
 	{ "override-limits", 0, REC | DOC, FLAG, AT(override_limits), NULL,
 	  "go on where memory or threads may run out", 0, 0 },
-	{ "json", 0, REC | DOC | LIST, FLAG, AT(json), NULL, "print JSON on stdout", 0, 0 },
+	{ "core", 0, SNAP, TEXT, AT(core), "FILE", "read this core dump instead of a process", 0, 0 },
+	{ "locals", 0, SNAP, FLAG, AT(locals), NULL,
+	  "show local variables; what looks like a secret is masked", 0, 0 },
+	{ "native", 0, SNAP, FLAG, AT(native), NULL, "show CPython's own C functions too", 0, 0 },
+	{ "all", 0, SNAP, FLAG, AT(all), NULL, "show each thread's stack, also of idle ones", 0, 0 },
+	{ "no-stop", 0, SNAP, FLAG, AT(no_stop), NULL,
+	  "never stop a thread, not even one that runs", 0, 0 },
+	{ "watch", 0, SNAP, DURATION, AT(watch_ns), "TIME",
+	  "repeat, and show what changed, until Ctrl-C", 100 * MS, 24 * HOUR },
+	{ "json", 0, REC | DOC | LIST | SNAP, FLAG, AT(json), NULL, "print JSON on stdout", 0, 0 },
 	{ "quiet", 'q', REC, FLAG, AT(quiet), NULL, "no progress, no receipt", 0, 0 },
 	{ "verbose", 'v', REC, COUNT, AT(verbose), NULL, "say more; twice: still more", 0, 9 },
-	{ "help", 'h', REC | DOC | LIST, HELP, 0, NULL, "print this and exit", 0, 0 },
-	{ "version", 0, REC | DOC | LIST, VERSION, 0, NULL,
+	{ "help", 'h', REC | DOC | LIST | SNAP, HELP, 0, NULL, "print this and exit", 0, 0 },
+	{ "version", 0, REC | DOC | LIST | SNAP, VERSION, 0, NULL,
 	  "print version and supported CPythons and exit", 0, 0 },
 	/* clang-format on */
 };
@@ -71,6 +85,7 @@ static const struct verb {
 	{ VZ_VERB_RECORD, "record",
 	  "usage: vizattach [record] --pid PID [options]\n"
 	  "       vizattach doctor [--pid PID]   what may be recorded here, or why not\n"
+	  "       vizattach snapshot --pid PID   what it does or hangs on, right now\n"
 	  "       vizattach ps                   Python processes here\n\n",
 	  "Records every call in a running CPython, then leaves it as it was.\n\n",
 	  "\nEach option can be set in the environment: VIZATTACH_RING_SIZE=128MiB.\n"
@@ -86,6 +101,15 @@ static const struct verb {
 	  "examples:\n"
 	  "  vizattach doctor\n"
 	  "  vizattach doctor --pid 4242 --ring-size 16MiB\n" },
+	{ VZ_VERB_SNAPSHOT, "snapshot",
+	  "usage: vizattach snapshot --pid PID [options]\n"
+	  "       vizattach snapshot --core FILE [options]\n\n",
+	  "Tells what a Python process is stuck on: a verdict, the stacks of all threads\n"
+	  "(Python and native), who waits for whom, asyncio tasks.  It only reads: nothing\n"
+	  "runs in the process, and only threads that run are stopped, for microseconds.\n\n",
+	  "\nexamples:\n"
+	  "  vizattach snapshot --pid 4242\n"
+	  "  vizattach snapshot -p 4242 --watch 5s --locals\n" },
 	{ VZ_VERB_PS, "ps", "usage: vizattach ps [options]\n\n",
 	  "Lists the processes here that run Python: whose, which version, in a container\n"
 	  "or not, and whether they can be recorded.  Nothing is stopped or changed.\n\n",
@@ -210,7 +234,9 @@ static int not_an_option(const char *word, struct vz_err *err)
 	} else {
 		const char *meant = nearest_verb(word);
 
-		vz_err_why(err, "the commands are record, doctor and ps; all else is an option");
+		vz_err_why(
+			err,
+			"the commands are record, snapshot, doctor and ps; all else is an option");
 		if (meant)
 			vz_err_try(err, "vizattach %s", meant);
 		else
@@ -490,6 +516,25 @@ static int take_words(struct words *words, struct vz_opts *opts, struct vz_err *
 	return 0;
 }
 
+static int check_subject(const struct vz_opts *opts, struct vz_err *err)
+{
+	bool snapshot = opts->verb == VZ_VERB_SNAPSHOT;
+
+	if (snapshot && opts->core && (opts->pid || opts->watch_ns)) {
+		vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "--core and --%s do not go together",
+			   opts->pid ? "pid" : "watch");
+		vz_err_why(err, "a core dump is one moment of a process that has ended");
+		vz_err_try(err, "vizattach snapshot --core %s", opts->core);
+		return -EINVAL;
+	}
+	if (opts->pid || (snapshot && opts->core) || (opts->verb != VZ_VERB_RECORD && !snapshot))
+		return 0;
+	vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "no process is given");
+	vz_err_try(err, "vizattach %s--pid PID; vizattach ps lists candidates",
+		   snapshot ? "snapshot " : "");
+	return -EINVAL;
+}
+
 int vz_opts_parse(int argc, char **argv, struct vz_opts *ret, struct vz_err *err)
 {
 	struct words words = { .argv = argv, .count = argc, .next = 1 };
@@ -513,12 +558,7 @@ int vz_opts_parse(int argc, char **argv, struct vz_opts *ret, struct vz_err *err
 	*ret = environment;
 	words = (struct words){ .argv = argv, .count = argc, .next = 1 };
 	rc = take_words(&words, ret, err);
-	if (rc == 0 && ret->pid == 0 && ret->verb == VZ_VERB_RECORD) {
-		vz_err_set(err, VZ_EXIT_USAGE, EINVAL, "no process is given");
-		vz_err_try(err, "vizattach --pid PID; vizattach ps lists candidates");
-		return -EINVAL;
-	}
-	return rc;
+	return rc < 0 ? rc : check_subject(ret, err);
 }
 
 /* ---- help ---- */

@@ -15,6 +15,7 @@ enum vz_verb {
 	VZ_VERB_RECORD,
 	VZ_VERB_DOCTOR,
 	VZ_VERB_PS,
+	VZ_VERB_SNAPSHOT,
 	VZ_VERB_HELP,
 	VZ_VERB_VERSION,
 };
@@ -22,7 +23,7 @@ enum vz_verb {
 struct vz_opts {
 	enum vz_verb verb;
 	enum vz_verb topic;         /* of VZ_VERB_HELP: the verb that is to be explained */
-	pid_t pid;                  /* 0: none, which only doctor and ps accept */
+	pid_t pid;                  /* 0: none, which doctor, ps and snapshot --core accept */
 	uint64_t duration_ns;       /* 0: until Ctrl-C */
 	uint64_t attach_timeout_ns; /* default 5 s: find a safe moment */
 	uint64_t gil_timeout_ns;    /* default 10 s: wait for the GIL */
@@ -31,6 +32,10 @@ struct vz_opts {
 	char output[4096];        /* expanded; "" until vz_opts_output() */
 	bool force, quiet, json, strict, c_calls, override_opt_out, override_limits;
 	int verbose;
+	/* snapshot */
+	bool no_stop, locals, native, all;
+	uint64_t watch_ns; /* 0: once */
+	const char *core;  /* not ours to free; NULL: a process */
 };
 
 /** Parse ARGV (and VIZATTACH_* of the environment, weaker).  Exit 2 with what is wrong and a near

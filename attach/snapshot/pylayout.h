@@ -33,7 +33,8 @@
 	X(rt_interpreters_head)                                                                    \
 	X(rt_interpreters_main)                                                                    \
 	X(rt_main_thread)                                                                          \
-	X(rt_finalizing) X(rt_gil) /* to 3.11 */ X(rt_gc_collecting)            /* 3.8 */          \
+	X(rt_finalizing)                                                                           \
+	X(rt_gil) /* to 3.11 */ X(rt_gc_collecting)                             /* 3.8 */          \
 		X(rt_gilstate_current) /* to 3.11: tstate that holds the GIL */ /* interpreter */  \
 		X(is_next) X(is_id) X(is_threads_head) X(is_threads_main) X(is_modules)            \
 			X(is_gil) /* 3.12+: a pointer */ X(is_gc_collecting) /* 3.9+ */ X(         \

@@ -95,8 +95,6 @@ struct vz_look {
 	uint64_t pc;                /* 0: unknown */
 	uint64_t py_frame, py_code; /* innermost Python frame; 0 none or unknown */
 	int32_t py_instr;
-	uint64_t py_outer; /* hash of the frames outside of the innermost one (addresses and codes)
-			    */
 	bool holds_gil;
 };
 enum { VZ_LOOKS = 3 };
@@ -119,6 +117,7 @@ struct vz_snap_thread {
 	uint64_t cpu_ns;    /* used so far */
 	struct vz_look looks[VZ_LOOKS];
 	size_t nlooks;
+	int common; /* outermost Python frames that were the same at every look; -1 unknown */
 	enum vz_copied copied;
 	uint64_t stopped_ns;
 	const char *stack_note; /* why the stack is not whole, or its order not known; "" */
