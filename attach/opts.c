@@ -61,7 +61,7 @@ static const struct option options[] = {
 	  "go on where memory or threads may run out", 0, 0 },
 	{ "core", 0, SNAP, TEXT, AT(core), "FILE", "read this core dump instead of a process", 0, 0 },
 	{ "locals", 0, SNAP, FLAG, AT(locals), NULL,
-	  "show local variables; what looks like a secret is masked", 0, 0 },
+	  "show local variables; secrets are masked", 0, 0 },
 	{ "native", 0, SNAP, FLAG, AT(native), NULL, "show CPython's own C functions too", 0, 0 },
 	{ "all", 0, SNAP, FLAG, AT(all), NULL, "show each thread's stack, also of idle ones", 0, 0 },
 	{ "no-stop", 0, SNAP, FLAG, AT(no_stop), NULL,

@@ -43,19 +43,18 @@ static const char *ended_by(const struct vz_report *r)
 	return "unknown";
 }
 
-static const char *verdict_word(enum vz_verdict verdict)
+static const char *verdict_word(enum vz_cleanness verdict)
 {
 	static const char *const words[] = {
-		[VZ_VERDICT_UNKNOWN] = "unknown", [VZ_VERDICT_OK] = "ok",
-		[VZ_VERDICT_LEFT] = "left",       [VZ_VERDICT_GREW] = "grew",
-		[VZ_VERDICT_NONE] = "none",
+		[VZ_CLEAN_UNKNOWN] = "unknown", [VZ_CLEAN_OK] = "ok",     [VZ_CLEAN_LEFT] = "left",
+		[VZ_CLEAN_GREW] = "grew",       [VZ_CLEAN_NONE] = "none",
 	};
 
 	return words[verdict];
 }
 
 /* "maps, files ok": all kinds with this verdict, behind SEPARATOR; returns how many. */
-static unsigned kinds_with(const struct vz_residue *residue, enum vz_verdict verdict,
+static unsigned kinds_with(const struct vz_residue *residue, enum vz_cleanness verdict,
 			   const char *separator, struct vz_text *t)
 {
 	unsigned n = 0;
@@ -88,13 +87,13 @@ static void left_lines(const char *clause, struct vz_text *t)
 static void restored_line(const struct vz_report *r, struct vz_text *t)
 {
 	static const struct {
-		enum vz_verdict verdict;
+		enum vz_cleanness verdict;
 		const char *word;
 	} groups[] = {
-		{ VZ_VERDICT_LEFT, "LEFT" },
-		{ VZ_VERDICT_UNKNOWN, "UNKNOWN" },
-		{ VZ_VERDICT_OK, "ok" },
-		{ VZ_VERDICT_GREW, "grew" },
+		{ VZ_CLEAN_LEFT, "LEFT" },
+		{ VZ_CLEAN_UNKNOWN, "UNKNOWN" },
+		{ VZ_CLEAN_OK, "ok" },
+		{ VZ_CLEAN_GREW, "grew" },
 	};
 	const char *separator = ": ";
 
@@ -242,7 +241,7 @@ static void json_residue(struct vz_text *t, const struct vz_report *r)
 	for (int i = 0; i < VZ_NRESIDUE; i++)
 		add(t, "%s\"%s\":\"%s\"", i ? "," : "", keys[i],
 		    verdict_word(r->compared ? vz_residue_verdict(d, (enum vz_residue_kind)i)
-					     : VZ_VERDICT_UNKNOWN));
+					     : VZ_CLEAN_UNKNOWN));
 	add(t, "},\"memory\":{\"named_bytes\":%llu", (unsigned long long)d->possible_bytes);
 	vz_json_number(t, "rss_before", d->before.rss_bytes);
 	vz_json_number(t, "rss_after", d->after.rss_bytes);

@@ -38,7 +38,7 @@ struct thread {
 	pid_t tracer;
 };
 
-struct vz_snapshot {
+struct vz_inventory {
 	struct vz_maps maps;
 	struct open_file *files;
 	size_t nfiles;
@@ -57,7 +57,7 @@ static int file_by_number(const void *a, const void *b)
 	return x->fd < y->fd ? -1 : x->fd > y->fd;
 }
 
-static int add_file(struct vz_snapshot *snapshot, pid_t pid, int fd)
+static int add_file(struct vz_inventory *snapshot, pid_t pid, int fd)
 {
 	struct open_file *file;
 	char path[64], link[LINK_MAX_BYTES];
@@ -84,7 +84,7 @@ static int add_file(struct vz_snapshot *snapshot, pid_t pid, int fd)
 	return 0;
 }
 
-static int take_files(struct vz_snapshot *snapshot, pid_t pid)
+static int take_files(struct vz_inventory *snapshot, pid_t pid)
 {
 	char path[64];
 	_cleanup_closedir_ DIR *dir = NULL;
@@ -125,7 +125,7 @@ static int read_settled_status(pid_t pid, pid_t tid, int *patience, struct vz_st
 	return rc;
 }
 
-static int take_threads(struct vz_snapshot *snapshot, pid_t pid, struct vz_err *err)
+static int take_threads(struct vz_inventory *snapshot, pid_t pid, struct vz_err *err)
 {
 	struct vz_tasks tasks;
 	int rc = vz_tasks_read(pid, &tasks, err), patience = MASK_TRIES;
@@ -156,9 +156,9 @@ static int take_threads(struct vz_snapshot *snapshot, pid_t pid, struct vz_err *
 	return 0;
 }
 
-int vz_snapshot_take(const struct vz_target *target, struct vz_snapshot **ret, struct vz_err *err)
+int vz_inventory_take(const struct vz_target *target, struct vz_inventory **ret, struct vz_err *err)
 {
-	struct vz_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	struct vz_inventory *snapshot = calloc(1, sizeof(*snapshot));
 	int rc;
 
 	if (!snapshot)
@@ -175,14 +175,14 @@ int vz_snapshot_take(const struct vz_target *target, struct vz_snapshot **ret, s
 		}
 	}
 	if (rc < 0) {
-		vz_snapshot_free(snapshot);
+		vz_inventory_free(snapshot);
 		return rc;
 	}
 	*ret = snapshot;
 	return 0;
 }
 
-void vz_snapshot_free(struct vz_snapshot *snapshot)
+void vz_inventory_free(struct vz_inventory *snapshot)
 {
 	if (!snapshot)
 		return;
@@ -267,7 +267,7 @@ static bool is_arena(const struct vz_maps *maps, const struct vz_map *map)
 }
 
 struct comparison {
-	const struct vz_snapshot *before, *after;
+	const struct vz_inventory *before, *after;
 	const struct vz_deed *deed;
 	struct vz_residue *ret;
 	/* of libc's malloc: a busy program has many, so they are told together */
@@ -371,7 +371,7 @@ static void compare_maps(struct comparison *c)
 
 /* ---- files, threads, signals ---- */
 
-static const struct open_file *find_file(const struct vz_snapshot *snapshot, int fd)
+static const struct open_file *find_file(const struct vz_inventory *snapshot, int fd)
 {
 	struct open_file key = { .fd = fd };
 
@@ -400,7 +400,7 @@ static void compare_files(const struct comparison *c)
 		c->ret->other[VZ_RESIDUE_FDS] += !find_file(c->after, c->before->files[i].fd);
 }
 
-static const struct thread *find_thread(const struct vz_snapshot *snapshot, pid_t tid)
+static const struct thread *find_thread(const struct vz_inventory *snapshot, pid_t tid)
 {
 	for (size_t i = 0; i < snapshot->nthreads; i++) {
 		if (snapshot->threads[i].tid == tid)
@@ -428,7 +428,7 @@ static void compare_mask(const struct comparison *c, const struct thread *was,
 }
 
 /* Job control stops all threads; one that is stopped alone was stopped by a tracer. */
-static bool all_stopped(const struct vz_snapshot *snapshot)
+static bool all_stopped(const struct vz_inventory *snapshot)
 {
 	for (size_t i = 0; i < snapshot->nthreads; i++) {
 		if (snapshot->threads[i].state != 'T')
@@ -536,8 +536,8 @@ static void compare_file_system(const struct comparison *c)
 	ret->ours[VZ_RESIDUE_FILE_SYSTEM] += ret->ours[VZ_RESIDUE_FDS];
 }
 
-void vz_snapshot_compare(const struct vz_snapshot *before, const struct vz_snapshot *after,
-			 const struct vz_deed *deed, struct vz_residue *ret)
+void vz_inventory_compare(const struct vz_inventory *before, const struct vz_inventory *after,
+			  const struct vz_deed *deed, struct vz_residue *ret)
 {
 	static const enum vz_residue_kind whole[] = { VZ_RESIDUE_MAPS, VZ_RESIDUE_FDS,
 						      VZ_RESIDUE_FILE_SYSTEM, VZ_RESIDUE_THREADS,
@@ -562,16 +562,15 @@ void vz_snapshot_compare(const struct vz_snapshot *before, const struct vz_snaps
 
 /* ---- judge ---- */
 
-enum vz_verdict vz_residue_verdict(const struct vz_residue *residue, enum vz_residue_kind kind)
+enum vz_cleanness vz_residue_verdict(const struct vz_residue *residue, enum vz_residue_kind kind)
 {
 	if (residue->ours[kind])
-		return VZ_VERDICT_LEFT;
+		return VZ_CLEAN_LEFT;
 	if (kind == VZ_RESIDUE_TOOL_IDS && residue->no_tool_ids)
-		return VZ_VERDICT_NONE;
+		return VZ_CLEAN_NONE;
 	if (!residue->looked[kind])
-		return VZ_VERDICT_UNKNOWN;
-	return kind == VZ_RESIDUE_MEMORY && residue->possible[kind] ? VZ_VERDICT_GREW
-								    : VZ_VERDICT_OK;
+		return VZ_CLEAN_UNKNOWN;
+	return kind == VZ_RESIDUE_MEMORY && residue->possible[kind] ? VZ_CLEAN_GREW : VZ_CLEAN_OK;
 }
 
 const char *vz_residue_name(enum vz_residue_kind kind)
@@ -589,9 +588,9 @@ const char *vz_residue_name(enum vz_residue_kind kind)
 bool vz_residue_clean(const struct vz_residue *residue)
 {
 	for (int kind = 0; kind < VZ_NRESIDUE; kind++) {
-		enum vz_verdict verdict = vz_residue_verdict(residue, (enum vz_residue_kind)kind);
+		enum vz_cleanness verdict = vz_residue_verdict(residue, (enum vz_residue_kind)kind);
 
-		if (verdict == VZ_VERDICT_LEFT || verdict == VZ_VERDICT_UNKNOWN)
+		if (verdict == VZ_CLEAN_LEFT || verdict == VZ_CLEAN_UNKNOWN)
 			return false;
 	}
 	return true;

@@ -9,11 +9,12 @@
 
 #include "attach/pyver.h"
 
-struct vz_snapshot;
+struct vz_inventory;
 
-/** Everything that can be compared; free with vz_snapshot_free(). */
-int vz_snapshot_take(const struct vz_target *target, struct vz_snapshot **ret, struct vz_err *err);
-void vz_snapshot_free(struct vz_snapshot *snapshot);
+/** Everything that can be compared; free with vz_inventory_free(). */
+int vz_inventory_take(const struct vz_target *target, struct vz_inventory **ret,
+		      struct vz_err *err);
+void vz_inventory_free(struct vz_inventory *snapshot);
 
 enum vz_residue_kind {
 	VZ_RESIDUE_MAPS,
@@ -27,12 +28,12 @@ enum vz_residue_kind {
 	VZ_NRESIDUE
 };
 
-enum vz_verdict {
-	VZ_VERDICT_UNKNOWN, /* not looked at, or it did not hold still */
-	VZ_VERDICT_OK,
-	VZ_VERDICT_LEFT, /* something of ours */
-	VZ_VERDICT_GREW, /* memory only: more than before, which need not be ours */
-	VZ_VERDICT_NONE, /* this CPython has no such thing */
+enum vz_cleanness {
+	VZ_CLEAN_UNKNOWN, /* not looked at, or it did not hold still */
+	VZ_CLEAN_OK,
+	VZ_CLEAN_LEFT, /* something of ours */
+	VZ_CLEAN_GREW, /* memory only: more than before, which need not be ours */
+	VZ_CLEAN_NONE, /* this CPython has no such thing */
 };
 
 struct vz_memory {
@@ -74,10 +75,10 @@ struct vz_deed {
 };
 
 /** Compare what the kernel tells. */
-void vz_snapshot_compare(const struct vz_snapshot *before, const struct vz_snapshot *after,
-			 const struct vz_deed *deed, struct vz_residue *ret);
+void vz_inventory_compare(const struct vz_inventory *before, const struct vz_inventory *after,
+			  const struct vz_deed *deed, struct vz_residue *ret);
 
-enum vz_verdict vz_residue_verdict(const struct vz_residue *residue, enum vz_residue_kind kind);
+enum vz_cleanness vz_residue_verdict(const struct vz_residue *residue, enum vz_residue_kind kind);
 /** "maps", "file system", ... */
 const char *vz_residue_name(enum vz_residue_kind kind);
 /** Nothing of ours is left and nothing is unknown. */

@@ -394,7 +394,7 @@ enum vz_exit vz_session_run(struct vz_opts *opts, const struct vz_payload_bytes 
 	if (rc == 0)
 		rc = step_output(s);
 	if (rc == 0)
-		rc = vz_snapshot_take(&s->target, &s->before, err);
+		rc = vz_inventory_take(&s->target, &s->before, err);
 	if (rc == 0)
 		s->python_before = vz_pystate_take(&s->target, &s->objects, &s->python);
 	if (rc == 0)

@@ -102,14 +102,14 @@ static void compare(struct session *s, bool gone)
 					   s->injection.image_base + s->image.image_bytes },
 				.mapped = !gone };
 	struct vz_residue *residue = &s->report->residue;
-	struct vz_snapshot *after = NULL;
+	struct vz_inventory *after = NULL;
 	struct vz_err ignored;
 
 	find_ranges(s, &deed);
-	if (!s->before || vz_snapshot_take(&s->target, &after, &ignored) < 0)
+	if (!s->before || vz_inventory_take(&s->target, &after, &ignored) < 0)
 		return;
-	vz_snapshot_compare(s->before, after, &deed, residue);
-	vz_snapshot_free(after);
+	vz_inventory_compare(s->before, after, &deed, residue);
+	vz_inventory_free(after);
 	vz_pystate_compare(s->python_before, &s->target, &s->objects, &s->python, &deed, residue);
 	/* It may have ended while we looked: then it is not unclean but gone. */
 	s->report->compared = vz_target_alive(&s->target);
@@ -310,7 +310,7 @@ enum vz_exit vz_session_finish(struct session *s, int rc)
 	vz_drain_free(s->drain);
 	vz_tracefile_free(s->tf);
 	vz_link_close(&s->link);
-	vz_snapshot_free(s->before);
+	vz_inventory_free(s->before);
 	vz_pystate_free(s->python_before);
 	vz_image_fini(&s->image);
 	vz_objects_fini(&s->objects);

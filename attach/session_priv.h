@@ -26,7 +26,7 @@ struct session {
 	struct vz_objects objects;
 	struct vz_python python;
 	struct vz_image image;
-	struct vz_snapshot *before;
+	struct vz_inventory *before;
 	struct vz_pystate *python_before;
 	struct vz_injection injection;
 	struct vz_link link;

@@ -180,7 +180,11 @@ Test(opts, mistakes)
 		{ "", "no process is given", "--pid" },
 		{ "4242", "'4242' is not understood", "did you mean --pid 4242?" },
 		{ "record 4242", "'4242'", "--pid 4242" },
-		{ "snapshot", "'snapshot'", "--help" },
+		{ "snapshots", "'snapshots'", "snapshot" },
+		{ "snapshot", "no process is given", "snapshot --pid" },
+		{ "snapshot -p 1 --core c", "--core and --pid", "--core c" },
+		{ "snapshot --core c --watch 1s", "--core and --watch", "--core c" },
+		{ "snapshot -p 1 --duration 1s", "no option '--duration' for snapshot", "" },
 		{ "doktor", "'doktor'", "vizattach doctor" },
 		{ "doctor --durration 3", "for doctor", "vizattach doctor --help" },
 		{ "--pid", "--pid needs a value", "--pid PID" },
@@ -326,6 +330,7 @@ Test(opts, help_fits_a_screen_and_names_everything)
 	check_help(VZ_VERB_RECORD, 40);
 	check_help(VZ_VERB_DOCTOR, 24);
 	check_help(VZ_VERB_PS, 24);
+	check_help(VZ_VERB_SNAPSHOT, 24);
 }
 
 /* ---- verbs ---- */
@@ -346,6 +351,9 @@ Test(opts, verbs_take_their_own_options)
 		{ "doctor 7", -EINVAL, VZ_VERB_DOCTOR, 0 },
 		{ "doctor --help", 0, VZ_VERB_HELP, VZ_VERB_DOCTOR },
 		{ "ps", 0, VZ_VERB_PS, 0 },
+		{ "snapshot -p 7 --locals", 0, VZ_VERB_SNAPSHOT, 0 },
+		{ "snapshot --core c --native", 0, VZ_VERB_SNAPSHOT, 0 },
+		{ "snapshot -h", 0, VZ_VERB_HELP, VZ_VERB_SNAPSHOT },
 		{ "ps --json", 0, VZ_VERB_PS, 0 },
 		{ "ps --pid 7", -EINVAL, VZ_VERB_PS, 0 },
 		{ "ps -h", 0, VZ_VERB_HELP, VZ_VERB_PS },

@@ -16,13 +16,13 @@
  * The test looks at itself; taking a snapshot may itself move the heap, so only
  * what a case provokes is asked for.
  */
-static struct vz_snapshot *take(void)
+static struct vz_inventory *take(void)
 {
 	struct vz_target target = { .pid = getpid(), .pidfd = -1, .mem_fd = -1 };
-	struct vz_snapshot *snapshot = NULL;
+	struct vz_inventory *snapshot = NULL;
 	struct vz_err err;
 
-	cr_assert_eq(vz_snapshot_take(&target, &snapshot, &err), 0);
+	cr_assert_eq(vz_inventory_take(&target, &snapshot, &err), 0);
 	return snapshot;
 }
 
@@ -34,16 +34,16 @@ static void *map_pages(size_t pages)
 	return at;
 }
 
-static void compare_deed(const struct vz_snapshot *before, const struct vz_deed *deed,
+static void compare_deed(const struct vz_inventory *before, const struct vz_deed *deed,
 			 struct vz_residue *ret)
 {
-	struct vz_snapshot *after = take();
+	struct vz_inventory *after = take();
 
-	vz_snapshot_compare(before, after, deed, ret);
-	vz_snapshot_free(after);
+	vz_inventory_compare(before, after, deed, ret);
+	vz_inventory_free(after);
 }
 
-static void compare(const struct vz_snapshot *before, const struct vz_range *range, pid_t agent,
+static void compare(const struct vz_inventory *before, const struct vz_range *range, pid_t agent,
 		    struct vz_residue *ret)
 {
 	struct vz_deed deed = { .agent_tid = agent };
@@ -55,18 +55,18 @@ static void compare(const struct vz_snapshot *before, const struct vz_range *ran
 
 Test(residue, a_snapshot_equals_itself)
 {
-	struct vz_snapshot *snapshot = take();
+	struct vz_inventory *snapshot = take();
 	struct vz_deed deed = { 0 };
 	struct vz_residue residue;
 
-	vz_snapshot_compare(snapshot, snapshot, &deed, &residue);
+	vz_inventory_compare(snapshot, snapshot, &deed, &residue);
 	for (int i = 0; i < VZ_NRESIDUE; i++) {
 		cr_assert(!residue.ours[i] && !residue.possible[i] && !residue.other[i], "%s",
 			  vz_residue_name((enum vz_residue_kind)i));
 		/* nobody has looked at CPython */
 		cr_assert_eq(vz_residue_verdict(&residue, (enum vz_residue_kind)i),
-			     i == VZ_RESIDUE_HOOKS || i == VZ_RESIDUE_TOOL_IDS ? VZ_VERDICT_UNKNOWN
-									       : VZ_VERDICT_OK,
+			     i == VZ_RESIDUE_HOOKS || i == VZ_RESIDUE_TOOL_IDS ? VZ_CLEAN_UNKNOWN
+									       : VZ_CLEAN_OK,
 			     "%s", vz_residue_name((enum vz_residue_kind)i));
 	}
 	cr_assert_str_empty(residue.text);
@@ -75,13 +75,13 @@ Test(residue, a_snapshot_equals_itself)
 	cr_assert(vz_residue_clean(&residue));
 	residue.ours[VZ_RESIDUE_HOOKS] = 1;
 	cr_assert_not(vz_residue_clean(&residue));
-	vz_snapshot_free(snapshot);
-	vz_snapshot_free(NULL);
+	vz_inventory_free(snapshot);
+	vz_inventory_free(NULL);
 }
 
 Test(residue, memory_in_our_ranges_is_ours)
 {
-	struct vz_snapshot *before = take();
+	struct vz_inventory *before = take();
 	struct vz_residue residue;
 	struct vz_range range;
 
@@ -93,12 +93,12 @@ Test(residue, memory_in_our_ranges_is_ours)
 	munmap((void *)(uintptr_t)range.start, 4 * 4096);
 	compare(before, &range, 0, &residue);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_MAPS], 0, "%s", residue.text);
-	vz_snapshot_free(before);
+	vz_inventory_free(before);
 }
 
 Test(residue, memory_elsewhere_is_the_programs)
 {
-	struct vz_snapshot *before = take();
+	struct vz_inventory *before = take();
 	struct vz_residue residue;
 	struct vz_range range = { 0x10000, 0x20000 };
 
@@ -106,7 +106,7 @@ Test(residue, memory_elsewhere_is_the_programs)
 	compare(before, &range, 0, &residue);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_MAPS], 0);
 	cr_assert_geq(residue.other[VZ_RESIDUE_MAPS], 1);
-	vz_snapshot_free(before);
+	vz_inventory_free(before);
 }
 
 /* rw-p from a 64 MiB boundary, the rest reserved: what a new thread's first malloc leaves. */
@@ -114,7 +114,7 @@ Test(residue, an_arena_of_libc_is_known)
 {
 	const uint64_t size = UINT64_C(64) << 20, used = UINT64_C(132) << 10;
 	struct vz_residue residue;
-	struct vz_snapshot *before;
+	struct vz_inventory *before;
 	uint64_t at;
 	char *place =
 		mmap(NULL, 3 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -132,12 +132,12 @@ Test(residue, an_arena_of_libc_is_known)
 	cr_assert_geq(residue.possible_bytes, used);
 	cr_assert_not_null(strstr(residue.text, "malloc arena of 132 KiB"), "%s", residue.text);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_MAPS], 0);
-	vz_snapshot_free(before);
+	vz_inventory_free(before);
 }
 
 Test(residue, our_memfd_is_ours_and_other_files_are_not)
 {
-	struct vz_snapshot *before = take();
+	struct vz_inventory *before = take();
 	struct vz_residue residue;
 	int ours = memfd_create("vizattach", MFD_CLOEXEC), other = memfd_create("x", MFD_CLOEXEC);
 
@@ -150,7 +150,7 @@ Test(residue, our_memfd_is_ours_and_other_files_are_not)
 	close(other);
 	compare(before, NULL, 0, &residue);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_FDS], 0);
-	vz_snapshot_free(before);
+	vz_inventory_free(before);
 }
 
 struct guest {
@@ -170,7 +170,7 @@ static void *be_guest(void *argument)
 
 Test(residue, the_agents_thread_is_ours)
 {
-	struct vz_snapshot *before = take();
+	struct vz_inventory *before = take();
 	struct vz_residue residue;
 	struct guest guest = { .tid = 0 };
 	pthread_t thread;
@@ -185,12 +185,12 @@ Test(residue, the_agents_thread_is_ours)
 	cr_assert_geq(residue.other[VZ_RESIDUE_THREADS], 1);
 	pthread_barrier_wait(&guest.barrier);
 	pthread_join(thread, NULL);
-	vz_snapshot_free(before);
+	vz_inventory_free(before);
 }
 
 Test(residue, signal_masks_are_compared)
 {
-	struct vz_snapshot *before = take();
+	struct vz_inventory *before = take();
 	struct vz_residue residue;
 	sigset_t set;
 
@@ -208,7 +208,7 @@ Test(residue, signal_masks_are_compared)
 	/* of the thread that we borrowed there is no doubt */
 	compare_deed(before, &(struct vz_deed){ .borrowed_tid = getpid() }, &residue);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_SIGNALS], 1);
-	vz_snapshot_free(before);
+	vz_inventory_free(before);
 }
 
 static void ignore(int signal)
@@ -218,43 +218,43 @@ static void ignore(int signal)
 
 Test(residue, handlers_are_compared)
 {
-	struct vz_snapshot *before = take();
+	struct vz_inventory *before = take();
 	struct vz_residue residue;
 
 	signal(SIGUSR2, ignore);
 	compare(before, NULL, 0, &residue);
 	cr_assert_eq(residue.other[VZ_RESIDUE_SIGNALS], 1);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_SIGNALS], 0);
-	vz_snapshot_free(before);
+	vz_inventory_free(before);
 }
 
 Test(residue, more_memory_is_measured)
 {
 	const size_t size = 8 << 20;
-	struct vz_snapshot *before = take();
+	struct vz_inventory *before = take();
 	struct vz_residue residue;
 	char *at;
 
 	compare(before, NULL, 0, &residue);
-	cr_assert_eq(vz_residue_verdict(&residue, VZ_RESIDUE_MEMORY), VZ_VERDICT_OK, "%s",
+	cr_assert_eq(vz_residue_verdict(&residue, VZ_RESIDUE_MEMORY), VZ_CLEAN_OK, "%s",
 		     residue.text);
 	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	cr_assert_neq(at, MAP_FAILED);
 	memset(at, 1, size);
 	compare(before, NULL, 0, &residue);
-	cr_assert_eq(vz_residue_verdict(&residue, VZ_RESIDUE_MEMORY), VZ_VERDICT_GREW);
+	cr_assert_eq(vz_residue_verdict(&residue, VZ_RESIDUE_MEMORY), VZ_CLEAN_GREW);
 	cr_assert_geq(residue.after.anon_bytes, residue.before.anon_bytes + size - (1 << 20));
 	cr_assert_geq(residue.after.data_bytes, residue.before.data_bytes + size);
 	cr_assert_not_null(strstr(residue.text, "more memory is in use"), "%s", residue.text);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_MEMORY], 0);
-	vz_snapshot_free(before);
+	vz_inventory_free(before);
 }
 
 /* A child that is stopped: by job control, which stops all threads, or by a tracer. */
 Test(residue, a_borrowed_thread_that_stands_still_is_ours)
 {
 	struct vz_target target = { .pidfd = -1, .mem_fd = -1 };
-	struct vz_snapshot *before = NULL, *after = NULL;
+	struct vz_inventory *before = NULL, *after = NULL;
 	struct vz_deed deed = { 0 };
 	struct vz_residue residue;
 	struct vz_err err;
@@ -265,22 +265,22 @@ Test(residue, a_borrowed_thread_that_stands_still_is_ours)
 		for (;;)
 			pause();
 	target.pid = deed.borrowed_tid = child;
-	cr_assert_eq(vz_snapshot_take(&target, &before, &err), 0);
+	cr_assert_eq(vz_inventory_take(&target, &before, &err), 0);
 	kill(child, SIGSTOP);
 	cr_assert_eq(waitpid(child, &status, WUNTRACED), child);
-	cr_assert_eq(vz_snapshot_take(&target, &after, &err), 0);
-	vz_snapshot_compare(before, after, &deed, &residue);
+	cr_assert_eq(vz_inventory_take(&target, &after, &err), 0);
+	vz_inventory_compare(before, after, &deed, &residue);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_THREADS], 0, "%s", residue.text);
-	vz_snapshot_free(after);
+	vz_inventory_free(after);
 	kill(child, SIGCONT);
 	if (ptrace(PTRACE_SEIZE, child, 0, 0) == 0) {
-		cr_assert_eq(vz_snapshot_take(&target, &after, &err), 0);
-		vz_snapshot_compare(before, after, &deed, &residue);
+		cr_assert_eq(vz_inventory_take(&target, &after, &err), 0);
+		vz_inventory_compare(before, after, &deed, &residue);
 		cr_assert_eq(residue.ours[VZ_RESIDUE_THREADS], 1);
 		cr_assert_not_null(strstr(residue.text, "still traced by us"), "%s", residue.text);
-		vz_snapshot_free(after);
+		vz_inventory_free(after);
 	}
-	vz_snapshot_free(before);
+	vz_inventory_free(before);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 }

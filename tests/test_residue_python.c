@@ -90,12 +90,12 @@ static void expect_found(struct fake *f, uint8_t *at, uint32_t offset, const cha
 	memcpy(&was, at + offset, 8);
 	put(at, offset, f->image.start + 4096);
 	residue = fake_compare(f);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_LEFT, "3.%u: %s",
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_CLEAN_LEFT, "3.%u: %s",
 		     f->python.ver->minor, where);
 	cr_expect_not_null(strstr(residue.text, where), "%s: %s", where, residue.text);
 	put(at, offset, was);
 	residue = fake_compare(f);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_OK, "3.%u: %s",
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_CLEAN_OK, "3.%u: %s",
 		     f->python.ver->minor, residue.text);
 }
 
@@ -156,7 +156,7 @@ Test(residue_python, memory_that_is_used_again_is_the_programs)
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
 		     f->mapped);
 	residue = fake_compare(f);
-	cr_assert_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_OK);
+	cr_assert_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_CLEAN_OK);
 	put(f->threads[1], ver->off.ts_c_profilefunc, f->image.start + 64);
 	residue = fake_compare(f);
 	cr_assert_eq(residue.ours[VZ_RESIDUE_HOOKS], 1, "%s", residue.text);
@@ -173,20 +173,20 @@ Test(residue_python, lists_that_do_not_hold_still_are_unknown, .timeout = 60)
 
 	put(f->threads[1], off->ts_interp, 0); /* freed, and used for something else */
 	residue = fake_compare(f);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_UNKNOWN);
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_CLEAN_UNKNOWN);
 	cr_expect_not_null(strstr(residue.text, "could not be told"), "%s", residue.text);
 	put(f->threads[1], off->ts_interp, raddr(f->interp));
 	put(f->threads[1], off->ts_next, 12345);
 	residue = fake_compare(f);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_UNKNOWN);
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_CLEAN_UNKNOWN);
 	put(f->threads[1], off->ts_next, 0);
 	put(f->threads[1], off->ts_next, raddr(f->threads[0])); /* a ring of threads */
 	residue = fake_compare(f);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_UNKNOWN);
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_CLEAN_UNKNOWN);
 	put(f->threads[1], off->ts_next, 0);
 	put(f->interp, off->is_next, raddr(f->interp)); /* a ring of interpreters */
 	residue = fake_compare(f);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_UNKNOWN);
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_CLEAN_UNKNOWN);
 	fake_free(f);
 }
 
@@ -215,7 +215,7 @@ Test(residue_python, monitoring_ids_are_compared, .timeout = 60)
 	vz_pystate_witness(before, &f->target, &f->python, 4);
 	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
 			   &(struct vz_deed){ .image = f->image }, &residue);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_LEFT);
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_CLEAN_LEFT);
 	cr_expect_not_null(strstr(residue.text, "id 4 of sys.monitoring is still ours"), "%s",
 			   residue.text);
 	put(f->interp, ver->is_tool_names + 4 * 8, 0);
@@ -227,7 +227,7 @@ Test(residue_python, monitoring_ids_are_compared, .timeout = 60)
 	residue = (struct vz_residue){ 0 };
 	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
 			   &(struct vz_deed){ .image = f->image }, &residue);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_OK, "%s",
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_CLEAN_OK, "%s",
 		     residue.text);
 	cr_expect_eq(residue.other[VZ_RESIDUE_TOOL_IDS], 0);
 	put(f->interp, ver->is_tool_names + 8, 0); /* the other tool left meanwhile */
@@ -255,7 +255,7 @@ Test(residue_python, monitoring_ids_elsewhere, .timeout = 60)
 	before = vz_pystate_take(&f->target, &f->objects, &f->python);
 	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
 			   &(struct vz_deed){ .image = f->image }, &residue);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_UNKNOWN);
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_CLEAN_UNKNOWN);
 	put(f->interp, ver->is_tool_names - 200 + 3 * 8, raddr(&ours));
 	vz_pystate_witness(before, &f->target, &f->python, 3);
 	residue = (struct vz_residue){ 0 };
@@ -267,7 +267,7 @@ Test(residue_python, monitoring_ids_elsewhere, .timeout = 60)
 	residue = (struct vz_residue){ 0 };
 	vz_pystate_compare(before, &f->target, &f->objects, &f->python,
 			   &(struct vz_deed){ .image = f->image }, &residue);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_OK, "%s",
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_CLEAN_OK, "%s",
 		     residue.text);
 	vz_pystate_free(before);
 	fake_free(f);
@@ -292,7 +292,7 @@ Test(residue_python, a_monitoring_id_that_is_none, .timeout = 60)
 		vz_pystate_witness(before, &f->target, &f->python, ids[i]);
 		vz_pystate_compare(before, &f->target, &f->objects, &f->python,
 				   &(struct vz_deed){ .image = f->image }, &residue);
-		cr_expect_neq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_VERDICT_LEFT);
+		cr_expect_neq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS), VZ_CLEAN_LEFT);
 		put(f->interp, ver->is_tool_names - 80, 0);
 		vz_pystate_free(before);
 	}
@@ -395,7 +395,7 @@ static void check_hooked(const struct view *v, const struct vz_residue *residue,
 		{ VZ_HOOK_MONITORING, "of sys.monitoring is still ours" },
 	};
 
-	cr_assert_eq(vz_residue_verdict(residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_LEFT, "%s", path);
+	cr_assert_eq(vz_residue_verdict(residue, VZ_RESIDUE_HOOKS), VZ_CLEAN_LEFT, "%s", path);
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		/* on 3.11 there is one only while it is needed */
 		if (strstr(places[i].where, "evaluator") && v->python.minor == 11)
@@ -435,10 +435,10 @@ static void check_python(struct recording *r, const char *path)
 	residue = (struct vz_residue){ 0 };
 	vz_pystate_compare(v.before, &v.target, &v.objects, &v.python,
 			   &(struct vz_deed){ .image = image }, &residue);
-	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_VERDICT_OK, "%s: %s", path,
+	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_HOOKS), VZ_CLEAN_OK, "%s: %s", path,
 		     residue.text);
 	cr_expect_eq(vz_residue_verdict(&residue, VZ_RESIDUE_TOOL_IDS),
-		     v.python.minor < 12 ? VZ_VERDICT_NONE : VZ_VERDICT_OK, "%s", path);
+		     v.python.minor < 12 ? VZ_CLEAN_NONE : VZ_CLEAN_OK, "%s", path);
 	/* it had a second thread before us */
 	cr_expect_eq(residue.possible[VZ_RESIDUE_THREADS], 0, "%s: %s", path, residue.text);
 	view_close(&v);
