@@ -58,4 +58,13 @@ struct vz_python {
 int vz_python_find(const struct vz_target *target, const struct vz_maps *maps,
 		   const struct vz_objects *objects, struct vz_python *ret, struct vz_err *err);
 
+/**
+ * The same for one who only looks: any CPython that the layout table knows (pylayout.h), also
+ * new and free-threaded ones, of a process or of a core dump (no pid).  Sets the version, the
+ * build, the path, and of .py what is exported, _PyRuntime always; .ver is NULL where
+ * recordings are refused; nothing of libc.  Exit 5 (no such CPython), 7 (not started yet).
+ */
+int vz_python_look(const struct vz_target *target, const struct vz_objects *objects,
+		   struct vz_python *ret, struct vz_err *err);
+
 #endif /* VZ_ATTACH_PYVER_H */

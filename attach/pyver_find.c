@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "attach/pyver_priv.h"
+#include "attach/snapshot/pylayout.h"
 #include "attach/util.h"
 
 enum { MAX_CANDIDATES = 8 };
@@ -81,15 +82,14 @@ static bool named_python(const char *path)
 	return vz_starts_with(name, "python") || vz_starts_with(name, "libpython");
 }
 
-static int refuse_no_python(const struct vz_target *target, const struct vz_objects *objects,
-			    struct vz_err *err)
+static void explain_no_python(const struct vz_target *target, const struct vz_objects *objects,
+			      struct vz_err *err)
 {
-	vz_pyver_refuse(target, err);
 	for (size_t i = 0; i < objects->count; i++) {
 		if (is_pypy(objects->items[i])) {
 			vz_err_why(err, "it runs PyPy, which has no CPython inside");
 			vz_err_try(err, "run the program with CPython %s", vz_pyver_supported());
-			return -ENOTSUP;
+			return;
 		}
 	}
 	if (named_python(target->exe)) {
@@ -100,7 +100,6 @@ static int refuse_no_python(const struct vz_target *target, const struct vz_obje
 			   "it is not a Python process: nothing in it exports the CPython API");
 		vz_err_try(err, "vizattach ps");
 	}
-	return -ENOTSUP;
 }
 
 static int refuse_version(const struct vz_target *target, const struct vz_python *python,
@@ -231,8 +230,11 @@ int vz_python_find(const struct vz_target *target, const struct vz_maps *maps,
 	if (rc < 0)
 		return rc;
 	count = find_candidates(objects, candidates);
-	if (count == 0)
-		return refuse_no_python(target, objects, err);
+	if (count == 0) {
+		vz_pyver_refuse(target, err);
+		explain_no_python(target, objects, err);
+		return -ENOTSUP;
+	}
 	rc = choose(target, candidates, count, ret, &object, err);
 	if (rc < 0)
 		return rc;
@@ -243,4 +245,89 @@ int vz_python_find(const struct vz_target *target, const struct vz_maps *maps,
 	if (rc < 0)
 		return rc;
 	return vz_pyver_libc(target, objects, ret, err);
+}
+
+/* ---- only to look ---- */
+
+static int refuse_look(const struct vz_target *target, enum vz_exit code, int rc,
+		       struct vz_err *err)
+{
+	if (target->pid)
+		return vz_err_set(err, code, rc, "cannot look into %d (%s)", (int)target->pid,
+				  target->comm);
+	return vz_err_set(err, code, rc, "cannot look into the core dump of %s", target->comm);
+}
+
+static void set_where(const struct vz_object *object, struct vz_python *ret)
+{
+	snprintf(ret->path, sizeof(ret->path), "%s", vz_object_path(object));
+	ret->static_build = vz_object_has_interp(object) &&
+			    !vz_starts_with(vz_basename(ret->path), "libpython");
+	for (int i = 0; i < VZ_NPYSYMS; i++)
+		ret->py[i] = vz_object_symbol(object, py_names[i], NULL);
+}
+
+/* What this object holds; its row of the layout table, NULL and WHY if it is not to be read. */
+static const struct vz_pylayout *look_at(const struct vz_target *target,
+					 const struct vz_object *object, struct vz_python *ret,
+					 char *why, size_t why_size)
+{
+	const struct vz_pylayout *row;
+
+	if (vz_pyver_which(target, object, ret, why, why_size) < 0)
+		return NULL;
+	set_where(object, ret);
+	if (!ret->py[VZ_SYM__PyRuntime]) {
+		snprintf(why, why_size, "its CPython %s does not export _PyRuntime", ret->version);
+		return NULL;
+	}
+	row = ret->major == 3 ? vz_pylayout_find(ret->minor, ret->free_threaded) : NULL;
+	if (!row)
+		snprintf(why, why_size, "it runs %sCPython %s, whose structures are not known",
+			 ret->free_threaded ? "a free-threaded " : "", ret->version);
+	return row;
+}
+
+static bool has_interpreter(const struct vz_target *target, const struct vz_python *python,
+			    const struct vz_pylayout *row)
+{
+	uint64_t interp = 0;
+
+	return vz_target_read(target, python->py[VZ_SYM__PyRuntime] + row->rt_interpreters_main,
+			      &interp, sizeof(interp)) == 0 &&
+	       interp != 0;
+}
+
+int vz_python_look(const struct vz_target *target, const struct vz_objects *objects,
+		   struct vz_python *ret, struct vz_err *err)
+{
+	const struct vz_object *candidates[MAX_CANDIDATES];
+	int count = find_candidates(objects, candidates);
+	const struct vz_pylayout *row = NULL;
+	char why[256];
+
+	memset(ret, 0, sizeof(*ret));
+	if (count == 0) {
+		refuse_look(target, VZ_EXIT_UNSUPPORTED, ENOTSUP, err);
+		explain_no_python(target, objects, err);
+		return -ENOTSUP;
+	}
+	for (int i = 0; i < count; i++) {
+		memset(ret, 0, sizeof(*ret));
+		row = look_at(target, candidates[i], ret, why, sizeof(why));
+		if (row && has_interpreter(target, ret, row)) {
+			ret->ver = ret->free_threaded ? NULL : vz_pyver_find(ret->minor);
+			return 0;
+		}
+	}
+	if (!row) {
+		refuse_look(target, VZ_EXIT_UNSUPPORTED, ENOTSUP, err);
+		vz_err_why(err, "%s", why);
+		vz_err_try(err, "use CPython 3.8 or newer, or a newer vizattach");
+		return -ENOTSUP;
+	}
+	refuse_look(target, VZ_EXIT_UNSAFE, EAGAIN, err);
+	vz_err_why(err, "its CPython %s is loaded, but not started yet", ret->version);
+	vz_err_try(err, "run again in a moment");
+	return -EAGAIN;
 }

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "attach/pyver.h"
+#include "attach/snapshot/pylayout.h"
+#include "tests/subject.h"
+
+/* ---- the table ---- */
+
+Test(pylayout, rows_are_in_order_and_whole)
+{
+	const struct vz_pylayout *row;
+	unsigned minor = 8, n = 0;
+
+	for (; (row = vz_pylayout_row(n)); n++) {
+		cr_assert(row->minor == minor || row->minor == minor + 1, "row %u", n);
+		minor = row->minor;
+		cr_assert_eq(vz_pylayout_find(row->minor, row->free_threaded), row);
+		cr_assert_neq(row->ts_interp, VZ_NO_OFFSET);
+		cr_assert_eq(row->ob_type, row->free_threaded ? 24 : 8);
+		/* A field is in the table, or the version has none: never both left out. */
+		cr_assert_eq(row->ts_frame != VZ_NO_OFFSET, minor <= 10);
+		cr_assert_eq(row->if_code != VZ_NO_OFFSET, minor >= 11);
+		cr_assert_eq(row->in_tag != VZ_NO_OFFSET, minor >= 12);
+		cr_assert_eq(row->dv_valid != VZ_NO_OFFSET, minor >= 13);
+	}
+	cr_assert_geq(minor, 13);
+	cr_assert_null(vz_pylayout_find(7, false));
+	cr_assert_null(vz_pylayout_find(12, true));
+	cr_assert_null(vz_pylayout_find(99, false));
+}
+
+/* Both tables say the same where both have a field. */
+Test(pylayout, agrees_with_the_table_of_recordings)
+{
+	const struct vz_pyver *ver;
+
+	for (unsigned i = 0; (ver = vz_pyver_row(i)); i++) {
+		const struct vz_pylayout *row = vz_pylayout_find(ver->minor, false);
+
+		cr_assert_not_null(row);
+#define SAME(field) cr_expect_eq(row->field, ver->off.field, "3.%u: " #field, (unsigned)ver->minor);
+		SAME(ts_next)
+		SAME(ts_interp)
+		SAME(ts_thread_id)
+		SAME(ts_native_thread_id)
+		SAME(ts_frame)
+		SAME(ts_cframe)
+		SAME(ts_current_frame)
+		SAME(cf_current_frame)
+		SAME(fr_back)
+		SAME(fr_code)
+		SAME(if_code)
+		SAME(if_previous)
+		SAME(if_owner)
+		SAME(co_name)
+		SAME(co_filename)
+		SAME(co_qualname)
+		SAME(co_firstlineno)
+		SAME(is_id)
+		SAME(is_gil)
+		SAME(is_next)
+		SAME(is_threads_head)
+		SAME(rt_gil)
+		SAME(gil_last_holder)
+		SAME(gil_locked)
+		SAME(gil_switch_number)
+		SAME(rt_interpreters_main)
+		SAME(rt_interpreters_head)
+		SAME(rt_main_thread)
+#undef SAME
+	}
+}
+
+/* The script writes what is checked in: for the versions whose headers are here. */
+Test(pylayout, table_is_that_of_the_headers, .timeout = 100)
+{
+	const char *source = getenv("VZ_SOURCE_DIR");
+	char command[2048], line[512];
+	FILE *pipe;
+
+	if (system("python3 -c pass && cc --version >/dev/null") != 0)
+		cr_skip_test("no python3, or no compiler here");
+	snprintf(command, sizeof(command), "'%s/scripts/pylayout' --check '%s'/build/roots/* 2>&1",
+		 source ? source : ".", source ? source : ".");
+	pipe = popen(command, "r");
+	cr_assert_not_null(pipe);
+	while (fgets(line, sizeof(line), pipe))
+		fputs(line, stderr);
+	cr_assert_eq(pclose(pipe), 0);
+}
+
+/* ---- live processes ---- */
+
+struct view {
+	struct vz_target target;
+	struct vz_maps maps;
+	struct vz_objects objects;
+	struct vz_python python;
+	struct vz_err err;
+};
+
+static int view_open(struct view *view, pid_t pid)
+{
+	memset(view, 0, sizeof(*view));
+	cr_assert_eq(vz_target_open(pid, &view->target, &view->err), 0);
+	cr_assert_eq(vz_maps_read(pid, &view->maps, &view->err), 0);
+	cr_assert_eq(vz_objects_read(&view->target, &view->maps, &view->objects, &view->err), 0);
+	return vz_python_look(&view->target, &view->objects, &view->python, &view->err);
+}
+
+static void view_close(struct view *view)
+{
+	vz_objects_fini(&view->objects);
+	vz_maps_fini(&view->maps);
+	vz_target_close(&view->target);
+}
+
+/* Where it does not say it itself, a release build has it where the headers have it. */
+static void check_same(const struct vz_pylayout *layout, const char *path)
+{
+	const struct vz_pylayout *row = vz_pylayout_find(layout->minor, layout->free_threaded);
+
+#define CHECK(field)                                                                           \
+	cr_expect_eq(layout->field, row->field, "%s says " #field " is at %u, table %u", path, \
+		     layout->field, row->field);
+	VZ_PYLAYOUT_FIELDS(CHECK)
+#undef CHECK
+}
+
+static void check_python(const struct view *view, const char *path, unsigned minor)
+{
+	const struct vz_python *python = &view->python;
+	uint64_t runtime = python->py[VZ_SYM__PyRuntime], asyncio = 0;
+	struct vz_pylayout layout;
+
+	cr_assert_eq(python->minor, minor, "%s", path);
+	cr_assert_neq(runtime, 0, "%s", path);
+	cr_assert_eq(python->ver, python->free_threaded ? NULL : vz_pyver_find(minor), "%s", path);
+	if (minor >= 14) {
+		asyncio = vz_pylayout_asyncio(&view->target, &view->maps, &view->objects, runtime);
+		cr_assert_neq(asyncio, 0, "%s", path);
+	}
+	cr_assert_eq(vz_pylayout_read(&view->target, runtime, asyncio, minor, python->free_threaded,
+				      &layout),
+		     0, "%s", path);
+	if (!python->debug_build)
+		check_same(&layout, path);
+	if (minor >= 13)
+		/* Another version's table is not taken. */
+		cr_assert_eq(vz_pylayout_read(&view->target, runtime, 0, minor,
+					      !python->free_threaded, &layout),
+			     -ENOTSUP);
+}
+
+Test(pylayout, processes_say_what_the_table_says, .timeout = 100)
+{
+	unsigned checked = 0;
+	glob_t found;
+
+	find_pythons(&found);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		const char *path = found.gl_pathv[i];
+		unsigned minor = python_minor(path);
+		struct subject s;
+		struct view view;
+		int rc;
+
+		if (!subject_python(&s, path, "import _asyncio\nready()"))
+			continue;
+		rc = view_open(&view, s.pid);
+		if (vz_pylayout_find(minor, false)) {
+			cr_assert_eq(rc, 0, "%s: %s", path, view.err.why);
+			check_python(&view, path, minor);
+			checked++;
+		} else {
+			cr_assert_eq(rc, -ENOTSUP, "%s", path);
+			cr_assert_eq(view.err.exit, VZ_EXIT_UNSUPPORTED, "%s", path);
+		}
+		view_close(&view);
+		subject_end(&s);
+	}
+	globfree(&found);
+	if (!checked)
+		cr_skip_test("no CPython here");
+}
