@@ -27,7 +27,7 @@
  * cm_ builtin method, md_ module, ge_ generator/coroutine (async generators begin alike),
  * lo_ _thread.lock, rl_ _thread.RLock, th_ thread handle (3.13+), fu_ _asyncio.Future,
  * ta_ _asyncio.Task, fi_ _asyncio.FutureIter, ag_ async_generator_asend/athrow, cw_
- * coroutine_wrapper
+ * coroutine_wrapper, de_ method_descriptor (PyDescrObject)
  */
 /* clang-format off */
 #define VZ_PYLAYOUT_FIELDS(X) \
@@ -81,7 +81,9 @@
 	X(fu_loop) X(fu_callback0) X(fu_callbacks) X(fu_exception) X(fu_result) X(fu_state) \
 	X(fu_awaited_by) X(fu_awaited_by_is_set) /* 3.14+: object or set; byte */ \
 	X(ta_fut_waiter) X(ta_coro) X(ta_name) X(ta_node) /* 3.14+: llist node */ \
-	X(fi_future) X(ag_gen) X(cw_coroutine)
+	X(fi_future) X(ag_gen) X(cw_coroutine) \
+	/* fr_...: to 3.10; co_exctable: 3.11+, bytes */ \
+	X(fr_iblock) X(fr_blockstack) X(fr_globals) X(if_globals) X(co_exctable) X(de_name)
 /* clang-format on */
 
 struct vz_pylayout {
