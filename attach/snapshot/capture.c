@@ -301,6 +301,11 @@ void vz_capture_core(struct vz_capture *c, const struct vz_py *py, const struct 
 	c->cpu = *cpu;
 	c->has_cpu = c->registers_known = true;
 	c->copied = VZ_COPIED_CORE;
+	c->task.syscall = vz_arch_syscall(cpu) < 0 ? -1 : vz_arch_syscall(cpu);
+	for (unsigned i = 0; i < 6; i++)
+		c->task.args[i] = vz_arch_syscall_arg(cpu, i);
+	c->task.sp = vz_arch_sp(cpu);
+	c->task.pc = vz_arch_pc(cpu);
 	if (wish->what & VZ_CAPTURE_STACK)
 		copy_stack(c, maps, vz_arch_sp(cpu), wish->ident);
 	walk_python(c, py, wish);

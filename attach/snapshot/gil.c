@@ -90,5 +90,6 @@ void vz_snapshot_gil(const struct vz_scene_snapshot *scene, unsigned look)
 		return;
 	s->threads[holder].looks[look].holds_gil = true;
 	s->threads[holder].holds_gil |= look == 0;
-	s->threads[holder].collecting |= look == 0 && read_collecting(scene->py);
+	s->threads[holder].looks[look].collecting = read_collecting(scene->py);
+	s->threads[holder].collecting |= look == 0 && s->threads[holder].looks[0].collecting;
 }

@@ -95,7 +95,8 @@ struct vz_look {
 	uint64_t pc;                /* 0: unknown */
 	uint64_t py_frame, py_code; /* innermost Python frame; 0 none or unknown */
 	int32_t py_instr;
-	bool holds_gil;
+	uint32_t py_depth; /* how many Python frames */
+	bool holds_gil, collecting;
 };
 enum { VZ_LOOKS = 3 };
 

@@ -157,6 +157,7 @@ static void note_look(struct vz_taking *k, struct vz_snap_thread *t, unsigned lo
 	struct vz_look *l = &t->looks[look];
 
 	l->pc = k->capture->has_cpu ? vz_arch_pc(&k->capture->cpu) : 0;
+	l->py_depth = (uint32_t)k->capture->nframes;
 	if (k->capture->nframes) {
 		l->py_frame = k->capture->frames[0].raddr;
 		l->py_code = k->capture->frames[0].code;
@@ -252,6 +253,7 @@ static void look_again_at(struct vz_taking *k, size_t i, unsigned look)
 		l->py_frame = t->looks[look - 1].py_frame;
 		l->py_code = t->looks[look - 1].py_code;
 		l->py_instr = t->looks[look - 1].py_instr;
+		l->py_depth = t->looks[look - 1].py_depth;
 		return;
 	}
 	if (vz_capture_thread(k->capture, &k->py, k->maps, t->tid, &wish) < 0)

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/* verdict_wait.c - rules about threads that wait: for each other, for a peer, for nothing. */
+#include <string.h>
+
+#include "attach/snapshot/verdict_priv.h"
+
+#define SEC UINT64_C(1000000000)
+
+/* ---- circles ---- */
+
+/* A wait that ends by itself is no deadlock; one whose limit is not known might. */
+static bool waits_for_ever(const struct vz_snapshot *s, int thread)
+{
+	const struct vz_snap_thread *t = &s->threads[thread];
+
+	return vz_is_still(s, thread) && (t->wait.timeout_ns == -1 || t->waits_gil);
+}
+
+/* Length of the circle that THREAD is on; 0: it is on none. */
+static unsigned circle_from(const struct vz_snapshot *s, int thread)
+{
+	int at = thread;
+
+	for (unsigned n = 1; n <= s->nthreads; n++) {
+		if (!waits_for_ever(s, at))
+			return 0;
+		at = vz_waits_for(s, at);
+		if (at < 0)
+			return 0;
+		if (at == thread)
+			return n;
+	}
+	return 0;
+}
+
+static void tell_owner(struct vz_snapshot *s, int thread)
+{
+	const struct vz_snap_thread *t = &s->threads[thread];
+	const struct vz_snap_lock *l = t->lock >= 0 ? &s->locks[t->lock] : NULL;
+	const char *how = !l                              ? ""
+			  : l->owned == VZ_OWNER_INFERRED ? "; the owner is inferred: "
+			  : l->note[0]                    ? "; "
+							  : "";
+
+	vz_verdict_evidence(s, "%s %s at %s%s%s%s", vz_say_thread(s, thread),
+			    vz_say_link(s, thread), vz_say_place(s, thread),
+			    vz_say_since(s, thread), how, l ? l->note : "");
+}
+
+bool vz_rule_deadlock(struct vz_snapshot *s)
+{
+	unsigned length = 0, waiters = 0;
+	struct vz_words w;
+	int first = 0, at;
+
+	for (; first < (int)s->nthreads && !length; first++)
+		length = circle_from(s, first);
+	if (!length)
+		return false;
+	first--;
+	vz_words_begin(&w);
+	at = first;
+	for (unsigned i = 0; i < length && i < 6; i++, at = vz_waits_for(s, at))
+		vz_text_add(&w.text, "%s%s", i ? ", which " : "", vz_say_link(s, at));
+	if (length > 6)
+		vz_text_add(&w.text, ", and so on round %u threads", length);
+	vz_verdict_say(s, VZ_VERDICT_DEADLOCK, first, "deadlock: %s %s", vz_say_thread(s, first),
+		       w.room);
+	at = first;
+	for (unsigned i = 0; i < length; i++, at = vz_waits_for(s, at)) {
+		vz_verdict_thread(s, at);
+		tell_owner(s, at);
+	}
+	for (size_t i = 0; i < s->nthreads; i++)
+		waiters += vz_waits_for(s, (int)i) >= 0 && !circle_from(s, (int)i) &&
+			   circle_from(s, vz_root_of(s, (int)i));
+	if (waiters)
+		vz_verdict_evidence(s, "%u more threads wait for these", waiters);
+	vz_verdict_advise(s, "it will not go on by itself: restart it, and take the locks in one "
+			     "order everywhere");
+	return true;
+}
+
+static unsigned task_circle(const struct vz_snapshot *s, int task)
+{
+	int at = task;
+
+	for (unsigned n = 1; n <= s->ntasks; n++) {
+		if (s->tasks[at].state != VZ_TASK_WAITING)
+			return 0;
+		at = s->tasks[at].awaits_task;
+		if (at < 0)
+			return 0;
+		if (at == task)
+			return n;
+	}
+	return 0;
+}
+
+bool vz_rule_task_deadlock(struct vz_snapshot *s)
+{
+	unsigned length = 0;
+	struct vz_words w;
+	int first = 0, at;
+
+	for (; first < (int)s->ntasks && !length; first++)
+		length = task_circle(s, first);
+	if (!length)
+		return false;
+	at = --first;
+	vz_words_begin(&w);
+	for (unsigned i = 0; i < length && i < 6; i++, at = s->tasks[at].awaits_task)
+		vz_text_add(&w.text, "%s awaits %s", i ? ", which" : "", s->tasks[at].awaits);
+	vz_verdict_say(s, VZ_VERDICT_DEADLOCK, s->tasks[first].thread,
+		       "deadlock among asyncio tasks: %s%s", s->tasks[first].name, w.room);
+	at = first;
+	for (unsigned i = 0; i < length; i++, at = s->tasks[at].awaits_task)
+		vz_verdict_evidence(s, "%s (%s) awaits %s%s", s->tasks[at].name,
+				    s->tasks[at].coroutine, s->tasks[at].awaits,
+				    s->tasks[at].awaits_inferred
+					    ? "; the owner is inferred from its \"async with\""
+					    : "");
+	vz_verdict_advise(s, "these tasks will not go on by themselves; the event loop runs");
+	return true;
+}
+
+bool vz_rule_orphaned(struct vz_snapshot *s)
+{
+	for (size_t i = 0; i < s->nthreads; i++) {
+		const struct vz_snap_thread *t = &s->threads[i];
+		const struct vz_snap_lock *l = t->lock >= 0 ? &s->locks[t->lock] : NULL;
+
+		if (!l || l->owned != VZ_OWNER_ORPHANED || !vz_is_still(s, (int)i))
+			continue;
+		vz_verdict_say(s, VZ_VERDICT_ORPHANED_LOCK, (int)i,
+			       "lock orphaned by fork: %s waits at %s for %s, which was held when "
+			       "this process was forked, by a thread that is not here",
+			       vz_say_thread(s, (int)i), vz_say_place(s, (int)i),
+			       vz_say_lock(s, t->lock));
+		if (l->note[0])
+			vz_verdict_evidence(s, "%s", l->note);
+		vz_verdict_evidence(s, "it is a fork of %d that did not exec",
+				    (int)s->process.parent);
+		vz_verdict_advise(s, "nobody will release it: end this process; do not fork a "
+				     "process that has threads, or use \"spawn\"");
+		return true;
+	}
+	return false;
+}
+
+/* ---- the thread that matters ---- */
+
+static bool is_sleeping(const struct vz_snap_thread *t)
+{
+	return t->wait.kind == VZ_WAIT_SLEEP;
+}
+
+static bool matters(const struct vz_snapshot *s, int i)
+{
+	const struct vz_snap_thread *t = &s->threads[i];
+
+	return t->tstate && !t->idle && !is_sleeping(t) && vz_is_still(s, i);
+}
+
+/*
+ * The main thread, if it waits; else the thread most others wait for, if it has waited
+ * for so long that it is more than a request under way.
+ */
+static int find_focus(const struct vz_snapshot *s)
+{
+	unsigned best = 0;
+	int ret = -1;
+
+	if (s->nthreads && matters(s, 0))
+		return 0;
+	for (size_t i = 0; i < s->nthreads; i++) {
+		unsigned votes = 0;
+		int root = vz_root_of(s, (int)i);
+
+		if (!matters(s, (int)i) || (!s->from_core && s->threads[i].asleep_ns < SEC))
+			continue;
+		for (size_t k = 0; k < s->nthreads; k++)
+			votes += matters(s, (int)k) && vz_root_of(s, (int)k) == root;
+		if (votes > best) {
+			best = votes;
+			ret = (int)i;
+		}
+	}
+	return ret;
+}
+
+/* ---- what the end of the chain waits for ---- */
+
+static const char *from_whom(const struct vz_snapshot *s, int focus, int root)
+{
+	if (focus == root)
+		return "";
+	return vz_arena_format(s->arena, "; %s %s", vz_say_thread(s, focus), vz_say_link(s, focus));
+}
+
+static const char *direction(const struct vz_wait *w)
+{
+	if (w->direction == VZ_DIR_CONNECT)
+		return "to accept its connection";
+	if (w->direction == VZ_DIR_OUT)
+		return "to take what it sends";
+	return "to answer";
+}
+
+static bool say_peer(struct vz_snapshot *s, int focus, int root)
+{
+	const struct vz_snap_thread *t = &s->threads[root];
+	const struct vz_wait *w = &t->wait;
+	const char *who = w->peer[0] ? w->peer : w->object;
+
+	if (w->kind != VZ_WAIT_SOCKET && w->kind != VZ_WAIT_PIPE &&
+	    !(w->kind == VZ_WAIT_POLL && w->peer[0]))
+		return false;
+	if (w->direction == VZ_DIR_ACCEPT || !who[0])
+		return false;
+	vz_verdict_say(s, VZ_VERDICT_PEER, root, "waiting for %s%s %s: %s is in %s at %s%s%s",
+		       w->dns ? "the name server " : "", who, direction(w), vz_say_thread(s, root),
+		       w->call, vz_say_place(s, root), vz_say_since(s, root),
+		       from_whom(s, focus, root));
+	vz_verdict_evidence(s, "%s: %s", w->call, w->object);
+	if (w->peer_pid)
+		vz_verdict_evidence(s, "process %d has the other end", (int)w->peer_pid);
+	vz_verdict_advise(s, "look at the peer; set a time-out at %s", vz_say_place(s, root));
+	return true;
+}
+
+static bool say_child(struct vz_snapshot *s, int focus, int root)
+{
+	const struct vz_wait *w = &s->threads[root].wait;
+
+	if (w->kind != VZ_WAIT_CHILD)
+		return false;
+	if (w->peer_pid)
+		vz_verdict_say(s, VZ_VERDICT_CHILD, root,
+			       "waiting for child process %d: %s is in %s at %s%s%s",
+			       (int)w->peer_pid, vz_say_thread(s, root), w->call,
+			       vz_say_place(s, root), vz_say_since(s, root),
+			       from_whom(s, focus, root));
+	else
+		vz_verdict_say(s, VZ_VERDICT_CHILD, root,
+			       "waiting for a child process: %s is in %s at %s%s%s",
+			       vz_say_thread(s, root), w->call, vz_say_place(s, root),
+			       vz_say_since(s, root), from_whom(s, focus, root));
+	if (w->object[0])
+		vz_verdict_evidence(s, "%s", w->object);
+	if (w->peer_pid)
+		vz_verdict_advise(s, "look at the child: vizattach snapshot --pid %d",
+				  (int)w->peer_pid);
+	return true;
+}
+
+static bool say_file_lock(struct vz_snapshot *s, int focus, int root)
+{
+	const struct vz_wait *w = &s->threads[root].wait;
+
+	if (w->kind != VZ_WAIT_FLOCK)
+		return false;
+	vz_verdict_say(s, VZ_VERDICT_LOCK, root, "waiting for a file lock: %s is in %s at %s%s%s",
+		       vz_say_thread(s, root), w->call, vz_say_place(s, root),
+		       vz_say_since(s, root), from_whom(s, focus, root));
+	if (w->object[0])
+		vz_verdict_evidence(s, "%s", w->object);
+	return true;
+}
+
+/* Facts only: that it waits, for what, and that nobody is known to be about to end it. */
+static bool say_lock(struct vz_snapshot *s, int focus, int root)
+{
+	const struct vz_snap_thread *t = &s->threads[root];
+	const struct vz_snap_lock *l = t->lock >= 0 ? &s->locks[t->lock] : NULL;
+
+	if (!l)
+		return false;
+	vz_verdict_say(s, VZ_VERDICT_LOCK, root, "waiting for %s: %s is at %s%s%s%s",
+		       vz_say_lock(s, t->lock), vz_say_thread(s, root), vz_say_place(s, root),
+		       vz_say_since(s, root),
+		       l->owned == VZ_OWNER_GONE ? "; the thread that held it has ended"
+						 : "; who would end the wait is not recorded",
+		       from_whom(s, focus, root));
+	if (l->note[0])
+		vz_verdict_evidence(s, "%s", l->note);
+	return true;
+}
+
+/* The holder of what FOCUS waits for goes about some other business. */
+static bool say_busy_owner(struct vz_snapshot *s, int focus, int root)
+{
+	if (focus == root)
+		return false;
+	vz_verdict_say(s, VZ_VERDICT_LOCK, focus, "%s %s, which %s at %s%s",
+		       vz_say_thread(s, focus), vz_say_link(s, focus), vz_say_wait(s, root),
+		       vz_say_place(s, root), vz_say_since(s, root));
+	vz_verdict_thread(s, root);
+	return true;
+}
+
+static void tell_others(struct vz_snapshot *s, int focus)
+{
+	unsigned others = 0;
+
+	for (size_t i = 0; i < s->nthreads; i++)
+		others += (int)i != focus && matters(s, (int)i) &&
+			  vz_root_of(s, (int)i) == vz_root_of(s, focus);
+	if (others)
+		vz_verdict_evidence(s, "%u more thread%s wait%s for the same", others,
+				    others == 1 ? "" : "s", others == 1 ? "s" : "");
+}
+
+bool vz_rule_waiting(struct vz_snapshot *s)
+{
+	int focus = find_focus(s), root;
+
+	if (focus < 0)
+		return false;
+	root = vz_root_of(s, focus);
+	if (!vz_is_still(s, root)) {
+		if (!say_busy_owner(s, focus, root))
+			return false;
+	} else if (!say_peer(s, focus, root) && !say_child(s, focus, root) &&
+		   !say_file_lock(s, focus, root) && !say_lock(s, focus, root) &&
+		   !say_busy_owner(s, focus, root)) {
+		return false;
+	}
+	for (int at = focus, n = 0; at != root && n < 5; at = vz_waits_for(s, at), n++)
+		tell_owner(s, at);
+	tell_others(s, focus);
+	return true;
+}
+
+bool vz_rule_idle(struct vz_snapshot *s)
+{
+	unsigned idle = 0, sleeping = 0;
+	int first = -1;
+
+	for (size_t i = 0; i < s->nthreads; i++) {
+		const struct vz_snap_thread *t = &s->threads[i];
+
+		if (!t->tstate)
+			continue;
+		if (!vz_is_still(s, (int)i) && !t->idle)
+			return false;
+		if (t->idle || t->wait.kind == VZ_WAIT_TTY)
+			idle++;
+		else if (is_sleeping(t))
+			sleeping++;
+		else
+			return false;
+		if (first < 0 && (is_sleeping(t) || t->main))
+			first = (int)i;
+	}
+	if (!idle && !sleeping)
+		return false;
+	if (sleeping)
+		vz_verdict_say(s, VZ_VERDICT_IDLE, first,
+			       "idle: nothing is stuck; %s sleeps at %s, and %u of %u threads wait "
+			       "for work",
+			       vz_say_thread(s, first), vz_say_place(s, first), idle,
+			       idle + sleeping);
+	else
+		vz_verdict_say(s, VZ_VERDICT_IDLE, first, "idle and healthy: %s wait%s for work",
+			       idle == 1 ? "its thread" : "all its threads", idle == 1 ? "s" : "");
+	for (size_t i = 0; i < s->nthreads && i < 4; i++) {
+		if (s->threads[i].idle && s->threads[i].idle_why[0])
+			vz_verdict_evidence(s, "%s: %s%s", vz_say_thread(s, (int)i),
+					    s->threads[i].idle_why, vz_say_since(s, (int)i));
+	}
+	return true;
+}
