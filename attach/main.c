@@ -62,6 +62,54 @@ static int version(void)
 	return 0;
 }
 
+/* Colours are for people at a terminal that has them and who want them. */
+static bool wants_colour(int fd)
+{
+	const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+
+	return isatty(fd) && !(no_colour && no_colour[0]) && term && strcmp(term, "dumb") != 0;
+}
+
+static unsigned terminal_width(int fd)
+{
+	struct winsize size;
+
+	return isatty(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+static char *show_snapshot(const struct vz_opts *opts, const struct vz_snapshot *before,
+			   const struct vz_snapshot *now, int fd, size_t *len)
+{
+	const struct vz_show show = { .width = terminal_width(fd),
+				      .colour = wants_colour(fd),
+				      .native = opts->native,
+				      .all = opts->all };
+
+	if (opts->json && fd == STDOUT_FILENO)
+		return vz_snapshot_json(now, len);
+	return before ? vz_snapshot_changes(before, now, &show, len)
+		      : vz_snapshot_text(now, &show, len);
+}
+
+/* What kept a recording from its beginning. */
+static void say_snapshot(const struct vz_opts *opts, struct vz_report *report)
+{
+	size_t len = 0;
+	char *text;
+
+	if (!report->snapshot)
+		return;
+	text = opts->quiet ? NULL
+			   : show_snapshot(opts, NULL, report->snapshot, STDERR_FILENO, &len);
+	if (text) {
+		fputc('\n', stderr);
+		say(STDERR_FILENO, text, len);
+	}
+	free(text);
+	vz_snapshot_free(report->snapshot);
+	report->snapshot = NULL;
+}
+
 static int record(struct vz_opts *opts)
 {
 	static struct vz_report report;
@@ -77,19 +125,11 @@ static int record(struct vz_opts *opts)
 		say(STDERR_FILENO, text, vz_receipt_text(&report, text, sizeof(text)));
 	if (opts->json)
 		say(STDOUT_FILENO, text, vz_receipt_json(&report, code, &err, text, sizeof(text)));
-	if (code != VZ_EXIT_OK) {
-		err.exit = code;
-		return fail(&err);
-	}
-	return 0;
-}
-
-/* Colours are for people at a terminal that has them and who want them. */
-static bool wants_colour(int fd)
-{
-	const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
-
-	return isatty(fd) && !(no_colour && no_colour[0]) && term && strcmp(term, "dumb") != 0;
+	err.exit = code;
+	if (code != VZ_EXIT_OK)
+		fail(&err);
+	say_snapshot(opts, &report);
+	return (int)code;
 }
 
 static int doctor(const struct vz_opts *opts)
@@ -116,13 +156,6 @@ static int doctor(const struct vz_opts *opts)
 	return (int)vz_examination_exit(&examination);
 }
 
-static unsigned terminal_width(int fd)
-{
-	struct winsize size;
-
-	return isatty(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
-
 static int list(const struct vz_opts *opts)
 {
 	struct vz_processes processes;
@@ -144,20 +177,6 @@ static int list(const struct vz_opts *opts)
 	return 0;
 }
 
-static char *show_snapshot(const struct vz_opts *opts, const struct vz_snapshot *before,
-			   const struct vz_snapshot *now, size_t *len)
-{
-	const struct vz_show show = { .width = terminal_width(STDOUT_FILENO),
-				      .colour = wants_colour(STDOUT_FILENO),
-				      .native = opts->native,
-				      .all = opts->all };
-
-	if (opts->json)
-		return vz_snapshot_json(now, len);
-	return before ? vz_snapshot_changes(before, now, &show, len)
-		      : vz_snapshot_text(now, &show, len);
-}
-
 /* Once, or until Ctrl-C or the end of the process; JSON: a line each time. */
 static int snapshot(const struct vz_opts *opts)
 {
@@ -175,7 +194,7 @@ static int snapshot(const struct vz_opts *opts)
 		catch_signals();
 	while ((rc = vz_snapshot_take(&take, &now, &err)) == 0) {
 		size_t len = 0;
-		char *text = show_snapshot(opts, before, now, &len);
+		char *text = show_snapshot(opts, before, now, STDOUT_FILENO, &len);
 
 		if (text)
 			say(STDOUT_FILENO, text, len);

@@ -23,6 +23,8 @@ enum vz_end {
 };
 
 /* What happened, for the receipt. */
+struct vz_snapshot;
+
 struct vz_report {
 	pid_t pid;
 	char comm[32];
@@ -48,6 +50,8 @@ struct vz_report {
 	uint32_t interps_hooked, interps_skipped;
 	uint64_t cpu_ns; /* of vizattach, while recording */
 	struct vz_residue residue;
+	/* What kept us from the GIL; NULL if nothing did.  vz_snapshot_free() it. */
+	struct vz_snapshot *snapshot;
 };
 
 struct vz_payload_bytes {

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "attach/preflight.h"
+#include "attach/snapshot/take.h"
 #include "attach/util.h"
 
 enum { LOOK_MS = 20, POLL_US = 200 };
@@ -70,10 +71,22 @@ void vz_session_say_waiting(struct session *s, uint64_t held_ns)
 	fprintf(stderr, "vizattach: waiting for the GIL of %d: %s ...\n", (int)s->target.pid, text);
 }
 
+/* The answer to the question that the user will have now. */
+static void take_snapshot(struct session *s)
+{
+	const struct vz_take take = { .pid = s->target.pid,
+				      .without = (pid_t)s->link.boot.agent_tid };
+	struct vz_err ignored = { 0 };
+
+	if (vz_snapshot_take(&take, &s->report->snapshot, &ignored) < 0)
+		s->report->snapshot = NULL;
+}
+
 static int give_up(struct session *s, const struct wait *w)
 {
 	char text[128];
 
+	take_snapshot(s);
 	describe_holder(s, w->held_ns, text, sizeof(text));
 	vz_err_set(s->err, VZ_EXIT_UNSAFE, ETIMEDOUT, "%d (%s) did not release the GIL in time",
 		   (int)s->target.pid, s->target.comm);

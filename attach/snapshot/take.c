@@ -48,7 +48,7 @@ static int list_threads(struct vz_taking *k, struct vz_err *err)
 {
 	struct vz_snapshot *s = k->snapshot;
 	struct vz_tasks tasks = { 0 };
-	size_t n = k->core ? k->core->nthreads : 0;
+	size_t n = k->core ? k->core->nthreads : 0, kept = 0;
 
 	if (!k->core) {
 		int rc = vz_tasks_read(s->pid, &tasks, err);
@@ -58,16 +58,17 @@ static int list_threads(struct vz_taking *k, struct vz_err *err)
 		n = tasks.count;
 	}
 	s->threads_left_out = n > VZ_SNAPSHOT_THREADS ? n - VZ_SNAPSHOT_THREADS : 0;
-	s->nthreads = n - s->threads_left_out;
-	s->threads = vz_arena_alloc(s->arena, s->nthreads + 1, sizeof(*s->threads));
-	for (size_t i = 0; s->threads && i < s->nthreads; i++) {
+	n -= s->threads_left_out;
+	s->threads = vz_arena_alloc(s->arena, n + 1, sizeof(*s->threads));
+	for (size_t i = 0; s->threads && i < n; i++) {
 		if (k->core)
-			fill_thread(k, &s->threads[i], k->core->threads[i].tid,
+			fill_thread(k, &s->threads[kept++], k->core->threads[i].tid,
 				    k->core->threads[i].tid, k->core->threads[i].comm);
-		else
-			fill_thread(k, &s->threads[i], tasks.items[i].tid, tasks.items[i].ns_tid,
-				    "");
+		else if (!k->take->without || tasks.items[i].ns_tid != k->take->without)
+			fill_thread(k, &s->threads[kept++], tasks.items[i].tid,
+				    tasks.items[i].ns_tid, "");
 	}
+	s->nthreads = kept;
 	vz_tasks_fini(&tasks);
 	if (!s->threads)
 		return vz_err_set(err, VZ_EXIT_UNEXPECTED, ENOMEM, "out of memory");

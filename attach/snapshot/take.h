@@ -14,6 +14,7 @@ struct vz_take {
 	const char *core; /* its path */
 	bool no_stop;     /* never stop any thread, also those that run */
 	bool locals;      /* values of local variables, secrets masked */
+	pid_t without;    /* our own thread in the target, as that numbers it; 0: none */
 };
 
 enum { VZ_SNAPSHOT_THREADS = 8192 };
