@@ -1,5 +1,7 @@
 """Running vizattach."""
+import functools
 import json
+import subprocess
 import threading
 
 from . import child, where
@@ -72,3 +74,30 @@ def record(pid, folder, duration="1s", **options):
     recording = Recording(pid, folder, duration, **options)
     recording.status = recording.wait()
     return recording
+
+
+class Answer:
+    """What `vizattach snapshot --json` said."""
+
+    def __init__(self, run):
+        self.status, self.messages = run.returncode, run.stderr.decode(errors="replace")
+        try:
+            self.data = json.loads(run.stdout.decode())
+        except ValueError as error:
+            self.data = {}
+            self.status = self.status or f"0, but no JSON: {error}: {run.stdout[-200:]!r}"
+
+
+@functools.lru_cache()
+def has_snapshot():
+    """Whether this vizattach has that verb."""
+    run = subprocess.run([where.program("vizattach"), "snapshot", "--help"], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE)
+    return run.returncode == 0 and b"snapshot --pid" in run.stdout
+
+
+def snapshot(pid, extra=()):
+    """One `vizattach snapshot --json` of the process PID."""
+    return Answer(subprocess.run([where.program("vizattach"), "snapshot", "--pid", str(pid), "--json", *extra],
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 timeout=PATIENCE))

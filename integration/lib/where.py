@@ -1,5 +1,6 @@
 """Where things are: the two programs, the targets, a scratch folder."""
 import atexit
+import itertools
 import os
 import pathlib
 import shutil
@@ -37,13 +38,11 @@ def scratch():
     return _scratch
 
 
-_count = 0
+_numbers = itertools.count(1)
 
 
 def fresh(name):
-    """A new folder in the scratch folder."""
-    global _count
-    _count += 1
-    path = scratch() / f"{_count:03d}-{name}"
+    """A new folder in the scratch folder; of any thread."""
+    path = scratch() / f"{next(_numbers):03d}-{name}"
     path.mkdir(mode=0o755)
     return path
