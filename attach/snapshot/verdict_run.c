@@ -262,17 +262,16 @@ bool vz_rule_swapped(struct vz_snapshot *s)
 
 /* ---- running ---- */
 
-static bool say_busy(struct vz_snapshot *s, int i)
+static uint64_t used_ns(const struct vz_snap_thread *t)
 {
-	const struct vz_snap_thread *t = &s->threads[i];
-	const struct vz_look *first = &t->looks[0], *last = &t->looks[VZ_LOOKS - 1];
-	const char *native;
-	unsigned percent;
+	return t->nlooks == VZ_LOOKS ? t->looks[VZ_LOOKS - 1].cpu_ns - t->looks[0].cpu_ns : 0;
+}
 
-	if (!vz_is_running(s, i) || !vz_is_same_frames(s, i, 2))
-		return false;
-	native = vz_is_in_native(s, i) && vz_is_same_frames(s, i, 0) ? vz_say_native(s, i) : "";
-	percent = (unsigned)((last->cpu_ns - first->cpu_ns) * 100 / (last->at_ns - first->at_ns));
+static void say_busy(struct vz_snapshot *s, int i)
+{
+	const char *native =
+		vz_is_in_native(s, i) && vz_is_same_frames(s, i, 0) ? vz_say_native(s, i) : "";
+
 	if (native[0])
 		vz_verdict_say(s, VZ_VERDICT_BUSY, i,
 			       "busy: %s runs native code all the time, %s, called from %s",
@@ -282,19 +281,42 @@ static bool say_busy(struct vz_snapshot *s, int i)
 			       "busy: %s runs all the time, in the same frames at all %u looks, at "
 			       "%s",
 			       vz_say_thread(s, i), (unsigned)VZ_LOOKS, vz_say_place(s, i));
-	vz_verdict_evidence(s, "it used %u %% of a CPU between the looks", percent);
+}
+
+/* Threads that take turns with the GIL: together they use a CPU, each stays where it is. */
+bool vz_rule_busy(struct vz_snapshot *s)
+{
+	uint64_t looked = looked_ns(s), together = 0;
+	unsigned count = 0;
+	int most = -1;
+
+	for (size_t i = 0; i < s->nthreads; i++) {
+		uint64_t used = used_ns(&s->threads[i]);
+
+		if (!s->threads[i].tstate || !used || !vz_is_same_frames(s, (int)i, 2))
+			continue;
+		together += used;
+		count++;
+		if (most < 0 || used > used_ns(&s->threads[most]))
+			most = (int)i;
+	}
+	if (most < 0 || together * 10 < looked * 6)
+		return false;
+	if (vz_is_running(s, most))
+		say_busy(s, most);
+	else
+		vz_verdict_say(s, VZ_VERDICT_BUSY, most,
+			       "busy: %u threads share the CPU, each in the same frames at all %u "
+			       "looks; the busiest is %s at %s",
+			       count, (unsigned)VZ_LOOKS, vz_say_thread(s, most),
+			       vz_say_place(s, most));
+	vz_verdict_evidence(s, "%u %% of a CPU used between the looks, %u %% by %s",
+			    (unsigned)(together * 100 / looked),
+			    (unsigned)(used_ns(&s->threads[most]) * 100 / looked),
+			    vz_say_thread(s, most));
 	vz_verdict_advise(s,
 			  "if it should not: record what it does with vizattach --pid %d "
 			  "--duration 2s",
 			  (int)s->pid);
 	return true;
-}
-
-bool vz_rule_busy(struct vz_snapshot *s)
-{
-	for (size_t i = 0; i < s->nthreads; i++) {
-		if (s->threads[i].tstate && say_busy(s, (int)i))
-			return true;
-	}
-	return false;
 }
