@@ -159,7 +159,8 @@ static bool matters(const struct vz_snapshot *s, int i)
 {
 	const struct vz_snap_thread *t = &s->threads[i];
 
-	return t->tstate && !t->idle && !is_sleeping(t) && vz_is_still(s, i);
+	/* Who waits for the GIL alone gets it in turn. */
+	return t->tstate && !t->idle && !t->waits_gil && !is_sleeping(t) && vz_is_still(s, i);
 }
 
 /*
