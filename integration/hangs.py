@@ -15,7 +15,7 @@ import os
 import sys
 import time
 
-from lib import board, child, figures, load, procfs, pythons, target, tool, where, zoo
+from lib import board, cages, child, figures, load, procfs, pythons, target, tool, where, zoo
 from lib.zoocases import CASES
 
 AT_ONCE = 6         # cases that do nothing; those that run take turns
@@ -106,11 +106,10 @@ def service(cell, python, times, outcome):
             cell.equal(answer.status, 0, f"snapshot {number}: exit status ({answer.messages.strip()[-300:]})")
             kind = answer.data.get("verdict", {}).get("kind")
             outcome.kinds.append(kind)
-            outcome.stopped_ns += [thread.get("stopped_ns", 0) for thread in answer.data.get("threads", ())
-                                   if thread.get("copied") == "stopped"]
+            outcome.note_stops(answer.data)
             cell.check(kind in ("idle", "busy", "unknown"), f"a healthy service is called {kind}: "
                        + str(answer.data.get("verdict", {}).get("sentence")))
-            cell.none([f"{tid} {state}" for tid, (state, _) in zoo.movement(subject.pid).items()
+            cell.none([f"{tid} {state}" for tid, (state, _) in cages.movement(subject.pid).items()
                        if state in "tT"], f"snapshot {number}: threads that are stopped")
             cell.need(len(cell.failures) < 4, "too many failures")
         answered = subject.clients.answered

@@ -1,7 +1,7 @@
 """
-COUNT threads that wait, the main one among them.
+COUNT threads that wait (or, with "busy", run), the main one among them, each DEPTH calls deep.
 
-usage: crowd.py CONTROL COUNT
+usage: crowd.py CONTROL COUNT [DEPTH [busy]]
 """
 import pathlib
 import sys
@@ -12,16 +12,35 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "targets
 
 import ctl  # noqa: E402
 
+COUNT = int(sys.argv[2])
+DEPTH = int((sys.argv[3:] or ["1"])[0])
+BUSY = sys.argv[4:] == ["busy"]
+
 stop = threading.Event()
+
+
+def spin():
+    while not stop.is_set():
+        sum(range(200))
+
+
+def deeper(depth, function):
+    return deeper(depth - 1, function) if depth > 1 else function()
+
+
+def watch():
+    while not ctl.quitting():
+        time.sleep(0.02)
+        ctl.tick()
+    stop.set()
+
+
 threading.stack_size(256 << 10)
-threads = [threading.Thread(target=stop.wait) for _ in range(int(sys.argv[2]) - 1)]
+threads = [threading.Thread(target=deeper, args=(DEPTH, spin if BUSY else stop.wait)) for _ in range(COUNT - 1)]
 for thread in threads:
     thread.start()
 ctl.ready()
-while not ctl.quitting():
-    time.sleep(0.02)
-    ctl.tick()
-stop.set()
+deeper(DEPTH, watch)
 for thread in threads:
     thread.join()
 ctl.finish()

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -105,12 +106,15 @@ def fork(function, *args):
     pid = os.fork()
     if pid:
         return pid
-    status = 0
+    status = 1
     try:
         guard()
         function(*args)
+        status = 0
     except SystemExit as end:
         status = end.code
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 

@@ -28,7 +28,11 @@ def serve(device):
     """Answers what is needed for the first question, FIRST; nothing later."""
     pending = None
     while True:
-        request = os.read(device, 1 << 17)
+        try:
+            request = os.read(device, 1 << 17)
+        except PermissionError:
+            hang.time.sleep(0.002)  # it is not mounted yet
+            continue
         _, opcode, unique, *_ = HEADER.unpack_from(request)
         if opcode == INIT:
             answer(device, unique, 0, struct.pack("<IIIIHHIIHHI7I", 7, 31, 0, 0, 0, 0, 4096, 1, 0, 0, 0,

@@ -1,6 +1,7 @@
 """Running vizattach."""
 import functools
 import json
+import os
 import subprocess
 import threading
 
@@ -90,14 +91,12 @@ class Answer:
 
 @functools.lru_cache()
 def has_snapshot():
-    """Whether this vizattach has that verb."""
-    run = subprocess.run([where.program("vizattach"), "snapshot", "--help"], stdin=subprocess.DEVNULL,
-                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE)
-    return run.returncode == 0 and b"snapshot --pid" in run.stdout
+    """Whether this vizattach has that verb: it is tried on the driver."""
+    return bool(snapshot(os.getpid()).data)
 
 
 def snapshot(pid, extra=()):
     """One `vizattach snapshot --json` of the process PID."""
-    return Answer(subprocess.run([where.program("vizattach"), "snapshot", "--pid", str(pid), "--json", *extra],
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                 timeout=PATIENCE))
+    argv = [where.program("vizattach"), "snapshot", "--pid", str(pid), "--json", *extra]
+    return Answer(subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, timeout=PATIENCE))
