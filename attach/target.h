@@ -85,6 +85,8 @@ struct vz_status {
 	unsigned threads;
 	uint64_t rss_bytes, anon_bytes; /* in memory; of these, not of a file */
 	uint64_t data_bytes;            /* private and writable, touched or not */
+	uint64_t swap_bytes;
+	uint64_t switches[2]; /* voluntary and not */
 	struct vz_signals signals;
 };
 

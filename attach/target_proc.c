@@ -243,7 +243,7 @@ const struct vz_map *vz_maps_find(const struct vz_maps *maps, uint64_t raddr)
 
 /* ---- status ---- */
 
-enum status_kind { LAST_NUMBER, NUMBER, HEX, KIB, LETTER, NAME, IDS, SHADOW };
+enum status_kind { LAST_NUMBER, NUMBER, WIDE, HEX, KIB, LETTER, NAME, IDS, SHADOW };
 
 struct status_field {
 	const char *label;
@@ -269,6 +269,9 @@ static const struct status_field status_fields[] = {
 	{ "VmRSS:",      AT(rss_bytes),              KIB },
 	{ "RssAnon:",    AT(anon_bytes),             KIB },
 	{ "VmData:",     AT(data_bytes),             KIB },
+	{ "VmSwap:",     AT(swap_bytes),             KIB },
+	{ "voluntary_ctxt_switches:",    AT(switches[0]), WIDE },
+	{ "nonvoluntary_ctxt_switches:", AT(switches[1]), WIDE },
 	{ "SigBlk:",     AT(signals.blocked),        HEX },
 	{ "SigIgn:",     AT(signals.ignored),        HEX },
 	{ "SigCgt:",     AT(signals.caught),         HEX },
@@ -356,6 +359,10 @@ static void parse_field(const struct status_field *field, const char *value, str
 		break;
 	case HEX:
 		parse_hex(&value, &wide);
+		memcpy(at, &wide, sizeof(wide));
+		break;
+	case WIDE:
+		parse_dec(&value, &wide);
 		memcpy(at, &wide, sizeof(wide));
 		break;
 	case KIB:

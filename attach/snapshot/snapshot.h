@@ -80,7 +80,8 @@ struct vz_wait {
 	bool dns;                 /* a name server's port */
 	pid_t peer_pid;           /* who has the other end, or the child waited for; 0: unknown */
 	uint64_t futex;           /* address of the futex word; 0 */
-	int64_t timeout_ns;       /* as given to the call; -1: none, for ever; -2: unknown */
+	int64_t timeout_ns;       /* as given to the call (of a moment: how far it was off); -1:
+				     none, for ever; -2: unknown */
 	const char *kernel;       /* wchan: "futex_wait_queue", "" */
 	bool remote_fs;           /* file on nfs, cifs, fuse, 9p ... */
 };
@@ -256,6 +257,7 @@ struct vz_snapshot {
 	const char *notes[16]; /* what could not be read, and why: "unknown" beats a guess */
 	size_t nnotes;
 	struct vz_verdict verdict;
+	struct vz_proc *proc; /* procstate's own, in the arena: what it read once for all threads */
 };
 
 /** Keep a note; the 17th and later are dropped, the last one then says so. */
