@@ -54,13 +54,28 @@ static inline void subject_end(struct subject *s)
 	close(s->out);
 }
 
+/* Run TEXT in PYTHON, in its root if it is below build/roots (that needs to be root). */
+static inline bool subject_python_text(struct subject *s, const char *python, const char *text)
+{
+	char exe[4096], root[4096], chroot[] = "/usr/sbin/chroot", option[] = "-c";
+	const char *slash = strstr(python, "/build/roots/");
+	char *code = strdup(text);
+	char *argv[] = { chroot, root, exe, option, code, NULL };
+	bool started;
+
+	slash = slash ? strchr(slash + strlen("/build/roots/"), '/') : NULL;
+	snprintf(root, sizeof(root), "%.*s", slash ? (int)(slash - python) : 0, python);
+	snprintf(exe, sizeof(exe), "%.*s", (int)sizeof(exe) - 1, slash ? slash : python);
+	started = subject_start(s, slash ? argv : argv + 2);
+	free(code);
+	return started;
+}
+
 /* Run PROGRAM in PYTHON: it must end with the line ready(). */
 static inline bool subject_python(struct subject *s, const char *python, const char *program)
 {
-	char text[2048], exe[1024], option[] = "-c";
-	char *argv[] = { exe, option, text, NULL };
+	char text[2048];
 
-	snprintf(exe, sizeof(exe), "%.*s", (int)sizeof(exe) - 1, python);
 	snprintf(text, sizeof(text),
 		 "import os, sys\n"
 		 "def ready():\n"
@@ -68,7 +83,7 @@ static inline bool subject_python(struct subject *s, const char *python, const c
 		 "    sys.stdin.read()\n"
 		 "%s\n",
 		 program);
-	return subject_start(s, argv);
+	return subject_python_text(s, python, text);
 }
 
 /* A child without Python. */
@@ -130,6 +145,19 @@ static inline void find_pythons(glob_t *ret)
 	if (found.gl_pathv)
 		found.gl_pathv[n] = NULL;
 	*ret = found;
+}
+
+/* The same in the roots that scripts/roots unpacked, if they can be entered. */
+static inline void find_root_pythons(glob_t *ret)
+{
+	const char *source = getenv("VZ_SOURCE_DIR");
+	char pattern[1024];
+
+	memset(ret, 0, sizeof(*ret));
+	snprintf(pattern, sizeof(pattern), "%s/build/roots/*/usr/bin/python3.*[0-9]",
+		 source ? source : ".");
+	if (geteuid() == 0)
+		glob(pattern, 0, NULL, ret);
 }
 
 /* The N of "python3.N", 0 for Python 2. */

@@ -60,7 +60,8 @@
 	X(co_nlocalsplus) X(co_stacksize) X(co_varnames) X(co_cellvars) X(co_freevars) \
 	X(co_localsplusnames) X(co_localspluskinds) X(co_names) X(co_tlbc) \
 	/* objects; ob_refcnt: free-threaded: the owner's part, 32 bits */ \
-	X(ob_type) X(ob_size) X(ob_refcnt) X(tp_name) X(tp_basicsize) X(tp_itemsize) \
+	/* ob_dict_before, ob_values_before (3.11): bytes before the object, where tp_flags say so */ \
+	X(ob_type) X(ob_size) X(ob_refcnt) X(ob_dict_before) X(ob_values_before) X(tp_name) X(tp_basicsize) X(tp_itemsize) \
 	X(tp_flags) X(tp_dict) X(tp_dictoffset) X(tp_base) X(tp_mro) X(tp_subclasses) \
 	X(ht_cached_keys) X(ht_qualname) X(ht_bytes) \
 	/* us_kind_shift: bits in us_state, then compact and ascii; us_ascii, us_compact: sizes */ \
@@ -71,6 +72,8 @@
 	X(dk_kind) X(dk_nentries) X(dk_indices) X(dv_values) X(dv_size) X(dv_capacity) \
 	X(dv_valid) X(se_mask) X(se_used) X(se_table) X(wr_object) X(ce_ref) X(me_func) \
 	X(me_self) X(cm_ml) X(cm_self) X(md_dict) X(fn_code) X(fn_qualname) \
+	/* member_descriptor, and the PyMemberDef that it points to */ \
+	X(mb_member) X(mb_type) X(mb_offset) \
 	/* ge_frame: to 3.10; ge_iframe: 3.11+, a frame inside; ge_code: to 3.11 */ \
 	X(ge_frame) X(ge_iframe) X(ge_frame_state) X(ge_name) X(ge_qualname) X(ge_code) \
 	X(ge_running) /* 3.8, 3.9 */ \

@@ -64,7 +64,7 @@ ssize_t vz_pyobj_items(const struct vz_py *py, uint64_t obj, uint64_t *items, si
 /** At most MAX entries of a dict; values may be any object, keys too. */
 ssize_t vz_pydict_items(const struct vz_py *py, uint64_t dict, uint64_t *keys, uint64_t *values,
 			size_t max);
-/** Value of a str key; -ENOENT. */
+/** Value of a str key (ASCII); -ENOENT; -E2BIG: not among the first 131072 entries. */
 int vz_pydict_get(const struct vz_py *py, uint64_t dict, const char *key, uint64_t *ret);
 /**
  * Attribute as the instance has it: its dict (also inline values), or a slot of its type
