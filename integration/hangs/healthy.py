@@ -1,7 +1,7 @@
 """
 Nothing hangs here.
 
-usage: healthy.py CONTROL threaded|asyncio|pool|stdin|queue|progress
+usage: healthy.py CONTROL threaded|asyncio|pool|stdin|queue|cron|progress
 """
 import asyncio
 import concurrent.futures
@@ -22,10 +22,11 @@ class Echo(socketserver.StreamRequestHandler):
 
 
 def serve_threads():
-    """A server that nobody asks; one connection is kept alive by its client."""
+    """A server that nobody asks; perhaps a client keeps its connection alive."""
     socketserver.ThreadingTCPServer.daemon_threads = True
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
         hang.on_release(lambda: hang.thread("shutdown", server.shutdown))
+        hang.fact("port", server.server_address[1])
         hang.ready()
         server.serve_forever()
     return "done"
@@ -102,6 +103,16 @@ def render(number):
     return sum(part * part for part in range(number % 300))
 
 
+def look_now_and_then():
+    """Sleeps, and works for a moment."""
+    hang.ready()
+    while not hang.ctl.quitting():
+        hang.ctl.expect(render(10) == 285, "render")
+        hang.ctl.tick()
+        hang.time.sleep(0.2)
+    return "done"
+
+
 def make_progress():
     """Busy, and gets on: other work all the time."""
     hang.ready()
@@ -116,4 +127,5 @@ def make_progress():
 
 
 hang.finish({"threaded": serve_threads, "asyncio": serve_asyncio, "pool": idle_pool,
-             "stdin": read_commands, "queue": work_off, "progress": make_progress}[HOW](), "done")
+             "stdin": read_commands, "queue": work_off, "cron": look_now_and_then,
+             "progress": make_progress}[HOW](), "done")

@@ -119,6 +119,28 @@ def plain(python, case, folder, seconds):
         yield subject
 
 
+AGE_SECONDS = 1.2  # a wait that takes so long is more than a request under way
+
+
+@contextlib.contextmanager
+def aged(python, case, folder, seconds):
+    """It has been so for a while."""
+    with Hang(python, case, folder, seconds=seconds) as subject:
+        time.sleep(AGE_SECONDS)
+        yield subject
+
+
+@contextlib.contextmanager
+def kept_alive(python, case, folder, seconds):
+    """A client that was answered keeps its connection, for later."""
+    with Hang(python, case, folder, seconds=seconds) as subject, \
+            socket.create_connection(("127.0.0.1", int(subject.facts()["port"])), 60) as client:
+        client.sendall(b"hello\n")
+        assert client.recv(100) == b"hello\n"
+        time.sleep(AGE_SECONDS)
+        yield subject
+
+
 @contextlib.contextmanager
 def piped(python, case, folder, seconds):
     """Its input is a pipe; closing that lets it go."""

@@ -61,12 +61,13 @@ PEERS = [
     Case("connect", "peer", ("connect",), ("peer",), ("{peer}", "connect")),
     Case("http", "peer", ("http",), ("peer",), ("{peer}",)),
     Case("tls", "peer", ("tls",), ("peer",), ("{peer}",)),
-    Case("dns-query", "dns", ("query",), ("peer",), ("{peer}", ("DNS", "name server")), root=True),
-    Case("dns-resolver", "dns", ("resolver",), ("peer",), ("{peer}", ("DNS", "name server")), "polls", "",
+    Case("dns-query", "name_server", ("query",), ("peer",), ("{peer}", ("DNS", "name server")), root=True),
+    Case("dns-resolver", "name_server", ("resolver",), ("peer",), ("{peer}", ("DNS", "name server")), "polls", "",
          "private_resolver", root=True),
-    Case("pipe-full", "pipes", ("full",), ("peer", "child"), ("pipe",)),
-    Case("pipe-silent", "pipes", ("silent",), ("peer", "child"), ("pipe",)),
-    Case("pipe-own", "pipes", ("own",), ("peer", "deadlock"), ("pipe",)),
+    Case("pipe-full", "pipe_ends", ("full",), ("peer", "child"), ("pipe",)),
+    Case("pipe-silent", "pipe_ends", ("silent",), ("peer", "child"), ("pipe",)),
+    Case("pipe-own", "pipe_ends", ("own",), ("peer", "deadlock"), ("pipe",)),
+    Case("one-request", "one_request", (), ("peer",), ("{peer}",), "polls", stage="aged"),
     Case("gunicorn", "stuck_app", (), ("peer",), ("{peer}",), stage="gunicorn", debian=True),
 ]
 
@@ -96,10 +97,14 @@ WAITS = [
     Case("barrier", "waits", ("barrier",), ("lock",), (("Barrier", "wait", "meet"),)),
     Case("flock", "files", ("flock",), ("lock", "peer"), ("spool.lock",)),
     Case("sqlite", "files", ("sqlite",), ("lock",), (("orders.db", "sqlite"),), "polls", "feed"),
+    # what matters is what the holder of the lock does
+    Case("lock-behind-peer", "chains", ("peer",), ("peer", "lock"), ("refresher", "{peer}")),
+    Case("lock-behind-sleep", "chains", ("sleep",), ("lock",), ("refresher", "rates_lock"), release=""),
+    Case("lock-behind-busy", "chains", ("busy",), ("lock", "busy"), ("refresher",), "busy", "quit"),
     Case("pool-killed", "pools", ("killed",), ("lock", "child"), (("get", "wait"),)),
     Case("pool-stopped", "pools", ("stopped",), ("lock", "child"), (("result", "wait", "{child}"),)),
     # a loop that waits for events with a task that waits for a future: both are the truth
-    Case("aio-future", "aio", ("future",), ("lock", "idle"), (("client", "wait_for_answer", "Future"),)),
+    Case("aio-future", "aio", ("future",), ("lock", "idle"), ()),
 ]
 
 CHILDREN = [
@@ -127,6 +132,8 @@ MACHINE = [
 
 HEALTHY = [
     Case("idle-threaded", "healthy", ("threaded",), ("idle",), (), "polls"),
+    Case("idle-keepalive", "healthy", ("threaded",), ("idle",), (), "polls", stage="kept_alive"),
+    Case("idle-cron", "healthy", ("cron",), ("idle",), (), "polls", "quit"),
     Case("idle-asyncio", "healthy", ("asyncio",), ("idle",), ()),
     Case("idle-pool", "healthy", ("pool",), ("idle",), ()),
     Case("idle-queue", "healthy", ("queue",), ("idle",), ()),

@@ -1,7 +1,7 @@
 """
 A name server that never answers.
 
-usage: dns.py CONTROL query|resolver
+usage: name_server.py CONTROL query|resolver
 query     a question over UDP, as resolvers in Python do it
 resolver  libc's resolver, with a resolv.conf that the driver put in place for this process
 """

@@ -1,7 +1,7 @@
 """
 Pipes: one that nobody empties, one that nobody fills.
 
-usage: pipes.py CONTROL full|silent|own
+usage: pipe_ends.py CONTROL full|silent|own
 full    a child has the other end and does not read
 silent  a child has the other end and does not write
 own     written to, and to be read by, the same thread
