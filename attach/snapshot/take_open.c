@@ -82,17 +82,20 @@ static void describe(struct vz_taking *k)
 static int find_python(struct vz_taking *k, struct vz_err *err)
 {
 	int rc = vz_objects_read(k->target, k->maps, &k->objects, err);
+	uint64_t asyncio = 0;
 
 	if (rc == 0)
-		rc = vz_python_find(k->target, k->maps, &k->objects, &k->python, err);
+		rc = vz_python_look(k->target, &k->objects, &k->python, err);
 	if (rc < 0)
 		return rc;
 	k->py = (struct vz_py){ .target = k->target,
 				.maps = k->maps,
 				.runtime = k->python.py[VZ_SYM__PyRuntime],
 				.debug_build = k->python.debug_build };
-	rc = vz_pylayout_read(k->target, k->py.runtime, 0, k->python.minor, k->python.free_threaded,
-			      &k->py.at);
+	if (k->python.minor >= 14)
+		asyncio = vz_pylayout_asyncio(k->target, k->maps, &k->objects, k->py.runtime);
+	rc = vz_pylayout_read(k->target, k->py.runtime, asyncio, k->python.minor,
+			      k->python.free_threaded, &k->py.at);
 	if (rc < 0) {
 		vz_err_set(err, VZ_EXIT_UNSUPPORTED, -rc, "%d (%s) runs CPython %s",
 			   (int)k->take->pid, k->target->comm, k->python.version);
