@@ -641,6 +641,8 @@ Test(procstate, sees_work_and_rest)
 	cr_assert_eq(vz_procstate_look(busy.pid, busy.pid, &looks[0]), 0);
 	kit_child_works(&busy, 100 * 1000 * 1000);
 	cr_assert_eq(vz_procstate_look(busy.pid, busy.pid, &looks[1]), 0);
+	cr_assert_gt(looks[0].at_ns, 0);
+	cr_assert_gt(looks[1].at_ns, looks[0].at_ns);
 	cr_expect_gt(looks[1].cpu_ns, looks[0].cpu_ns);
 	cr_expect_eq(looks[1].state, 'R');
 	cr_expect_eq(looks[0].pc, 77);

@@ -136,6 +136,7 @@ int vz_procstate_look(pid_t pid, pid_t tid, struct vz_look *ret)
 		rc = vz_status_read(pid, tid, &status);
 	if (rc < 0)
 		return rc == -ENOENT ? -ESRCH : rc;
+	ret->at_ns = vz_now_ns();
 	ret->majflt = stat_field(stat, STAT_MAJFLT, &ret->state);
 	ret->cpu_ns = cpu_time(pid, tid, stat);
 	ret->switches = status.switches[0] + status.switches[1];

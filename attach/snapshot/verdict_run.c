@@ -300,7 +300,7 @@ bool vz_rule_busy(struct vz_snapshot *s)
 		if (most < 0 || used > used_ns(&s->threads[most]))
 			most = (int)i;
 	}
-	if (most < 0 || together * 10 < looked * 6)
+	if (most < 0 || !looked || together * 10 < looked * 6)
 		return false;
 	if (vz_is_running(s, most))
 		say_busy(s, most);
