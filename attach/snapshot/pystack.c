@@ -135,7 +135,8 @@ ssize_t vz_pythreads_read(const struct vz_py *py, struct vz_pythread *ret, size_
 
 enum {
 	WINDOW_BYTES = 4096,
-	NCODES = 64, /* a power of two */
+	NCODES = 64,         /* a power of two */
+	TSTATE_BYTES = 1024, /* of a PyThreadState at most, 3.10, 3.11 */
 };
 
 struct walker {
@@ -143,7 +144,7 @@ struct walker {
 	uint32_t span;     /* bytes of a frame that are needed */
 	bool with_cframes; /* 3.10, 3.11: CFRAME is that of the evaluator that runs the next frame
 			    */
-	uint64_t cframe;
+	uint64_t tstate, cframe;
 	/* Frames lie one behind the other, called above caller, from 3.11 on. */
 	uint64_t window;
 	size_t window_len;
@@ -181,7 +182,7 @@ static void walker_init(const struct vz_py *py, struct walker *w)
 	w->py = py;
 	w->span = frame_span(&py->at);
 	w->with_cframes = py->at.minor == 10 || py->at.minor == 11;
-	w->cframe = 0;
+	w->tstate = w->cframe = 0;
 	w->window_len = 0;
 	for (size_t i = 0; i < NCODES; i++)
 		w->codes[i].raddr = 0;
@@ -349,6 +350,7 @@ static int first_frame(struct walker *w, uint64_t tstate, uint64_t *ret)
 {
 	const struct vz_pylayout *at = &w->py->at;
 
+	w->tstate = tstate;
 	if (at->ts_cframe != VZ_NO_OFFSET && at->minor <= 12 &&
 	    vz_py_word(w->py, tstate + at->ts_cframe, &w->cframe) < 0)
 		return -EFAULT;
@@ -361,13 +363,12 @@ static int first_frame(struct walker *w, uint64_t tstate, uint64_t *ret)
 
 /*
  * Records and frames go together one by one, but for the last record, which is part of the
- * thread state: if they do not, none of them can be relied on.
+ * thread state: if they do not, none of them can be relied on.  What the last record calls its
+ * previous one is set by nobody in 3.10.
  */
-static void check_cframes(struct walker *w, struct vz_pyframe *frames, size_t count)
+static void check_cframes(const struct walker *w, struct vz_pyframe *frames, size_t count)
 {
-	uint64_t root = next_cframe(w);
-
-	if (!w->with_cframes || (root && !w->cframe))
+	if (!w->with_cframes || w->cframe - w->tstate < TSTATE_BYTES)
 		return;
 	for (size_t i = 0; i < count; i++)
 		frames[i].c_stack = 0;
