@@ -79,7 +79,7 @@ class Talk:
         while b"\n" not in pieces[-1]:
             left = end - time.monotonic()
             if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
-                raise child.Timeout(f"no answer from {self.process.args[-1]}")
+                raise child.Timeout(f"no answer from process {self.pid}")
             pieces.append(os.read(self.process.stdout.fileno(), 1 << 20))
             if not pieces[-1]:
                 self.err.seek(0)

@@ -502,6 +502,9 @@ Test(pystack, rubbish_is_survived, .timeout = 60)
 
 enum { TABLE = 0x6000, TYPE = 0x5000, TYPE_NAME = 0x5800 };
 
+/* Ready, and a type of types. */
+static const uint64_t TYPE_FLAGS = 1u << 12 | 1u << 31;
+
 /* The line at byte INSTR by a table of LEN bytes of a code that begins at line 10. */
 static uint32_t line_at(unsigned minor, const void *table, size_t len, int32_t instr)
 {
@@ -514,6 +517,9 @@ static uint32_t line_at(unsigned minor, const void *table, size_t len, int32_t i
 	fake_init(&f, row);
 	put_word(&f, CODE, row->ob_type, MEMORY + TYPE);
 	put_word(&f, TYPE, row->tp_name, MEMORY + TYPE_NAME);
+	put_word(&f, TYPE, row->ob_type, MEMORY + TYPE); /* as the type of types */
+	put_word(&f, TYPE, row->tp_flags, TYPE_FLAGS);
+	put_word(&f, TYPE, row->tp_basicsize, 200);
 	memcpy(f.bytes + TYPE_NAME, "code", 5);
 	put(&f, CODE, row->co_firstlineno, 10, 4);
 	put_word(&f, CODE, row->co_lines, MEMORY + TABLE);

@@ -543,19 +543,20 @@ def delete_at_return(run):
     return inner(OnDelete(run))
 
 
+collecting = threading.Lock()
+
+
 @kind
 def collected(run):
-    if run.collecting:
+    if not collecting.acquire(False):  # another thread would collect what is ours
         return step(run)
-    run.collecting = True
-    thing = OnDelete(run)
-    thing.me = thing
-    del thing
-    position = run.position
-    gc.collect()
-    if run.position == position:  # another thread collects, or did it for us
-        step(run)
-    return None
+    try:
+        thing = OnDelete(run)
+        thing.me = thing
+        del thing
+        gc.collect()
+    finally:
+        collecting.release()
 
 
 @kind
@@ -751,6 +752,7 @@ def subclassed(run):
 MODULES = tempfile.mkdtemp(prefix="vz-stacks-")
 sys.path.insert(0, MODULES)
 imports = itertools.count()
+builtins.vz_runs = {}
 
 
 @kind
@@ -758,13 +760,16 @@ def imported(run):
     name = "made_up_%d" % next(imports)
     path = os.path.join(MODULES, name + ".py")
     with open(path, "w") as file:
-        file.write("import builtins\n\n\nbuiltins.vz_step(builtins.vz_run)\n")
-    builtins.vz_step, builtins.vz_run = step, run
+        file.write("import builtins\n\n\nbuiltins.vz_step(\n  builtins.vz_runs[__name__])\n")
+    builtins.vz_step = step
+    builtins.vz_runs[name] = run
     importlib.invalidate_caches()
     try:
         __import__(name)
     finally:
         os.unlink(path)
+        del builtins.vz_runs[name]
+        sys.modules.pop(name, None)
 
 
 @kind
@@ -873,7 +878,7 @@ class Run(threading.Thread):
             self.plan = [self.random.choice(kinds) for _ in range(self.random.randrange(1, depth + 1))]
         self.end = self.random.choice(sorted(ENDS))
         self.position = -1
-        self.collecting = self.gone = False
+        self.gone = False
         self.arrived = arrived
         self.gate = threading.Lock()
         self.gate.acquire()

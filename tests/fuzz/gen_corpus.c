@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* gen_corpus DIR - what each fuzzer begins with, in DIR/FUZZER: small, and valid, so that it gets far. */
+/* gen_corpus DIR - what each fuzzer begins with, in DIR/FUZZER: small, and valid, so that it gets
+ * far. */
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "attach/pyver.h"
+#include "attach/snapshot/pylayout.h"
 #include "attach/util.h"
 #include "tests/kit_trace.h"
 
@@ -92,24 +94,22 @@ static void arenas(void)
 {
 	enum { POLL, CONTROL, SLOT, CHUNK, WORD, DEF, OPEN, EVENT, FOLLOW };
 	static const struct step calls[] = {
-		{ OPEN, 1, 1, 0 },	    { EVENT, 1, 1 | 1 << 4, 1 }, { EVENT, 1, 1 | 2 << 4, 2 },
-		{ EVENT, 1, 4 | 2 << 4, 3 }, { POLL, 0, 0, 0 },		  { EVENT, 1, 4 | 1 << 4, 4 },
-		{ SLOT, 1, 0, 2 },	    { POLL, 0, 0, 0 },
+		{ OPEN, 1, 1, 0 },           { EVENT, 1, 1 | 1 << 4, 1 },
+		{ EVENT, 1, 1 | 2 << 4, 2 }, { EVENT, 1, 4 | 2 << 4, 3 },
+		{ POLL, 0, 0, 0 },           { EVENT, 1, 4 | 1 << 4, 4 },
+		{ SLOT, 1, 0, 2 },           { POLL, 0, 0, 0 },
 	};
 	static const struct step stacks[] = {
-		{ OPEN, 2, 2, 0 },
-		{ EVENT, 2, 11 | 2 << 4, 1 }, /* a snapshot of as many frames as its next word says */
-		{ WORD, 2, 1, 2 },
-		{ EVENT, 2, 10 | 3 << 4, 0 },
-		{ EVENT, 2, 10 | 4 << 4, 0 },
-		{ EVENT, 2, 12, 5 },
-		{ EVENT, 2, 13, 7 },
-		{ EVENT, 2, 13, 9 },
+		{ OPEN, 2, 2, 0 },   { EVENT, 2, 11 | 2 << 4, 1 }, /* a snapshot of as many frames
+								      as its next word says */
+		{ WORD, 2, 1, 2 },   { EVENT, 2, 10 | 3 << 4, 0 }, { EVENT, 2, 10 | 4 << 4, 0 },
+		{ EVENT, 2, 12, 5 }, { EVENT, 2, 13, 7 },          { EVENT, 2, 13, 9 },
 		{ POLL, 0, 0, 0 },
 	};
 	static const struct step circle[] = {
-		{ OPEN, 1, 1, 8 }, { EVENT, 1, 1 | 1 << 4, 1 }, { POLL, 0, 0, 0 }, { FOLLOW, 1, 1, 0 },
-		{ POLL, 0, 0, 0 }, { CONTROL, 0, 8, 77 },	 { POLL, 0, 0, 0 },
+		{ OPEN, 1, 1, 8 },   { EVENT, 1, 1 | 1 << 4, 1 }, { POLL, 0, 0, 0 },
+		{ FOLLOW, 1, 1, 0 }, { POLL, 0, 0, 0 },           { CONTROL, 0, 8, 77 },
+		{ POLL, 0, 0, 0 },
 	};
 
 	for (uint8_t mode = 0; mode < 2; mode++) { /* still, and while it is read */
@@ -125,14 +125,16 @@ static const char *const py_names[] = {
 #define NAME(symbol) #symbol,
 	VZ_PY_SYMBOLS(NAME)
 #undef NAME
-	"Py_GetVersion", "Py_Version", "Py_NewRef",
+		"Py_GetVersion",
+	"Py_Version",
+	"Py_NewRef",
 };
 
 static const char *const libc_names[] = {
 #define NAME(symbol) #symbol,
 	VZ_LIBC_SYMBOLS(NAME)
 #undef NAME
-	"gnu_get_libc_version",
+		"gnu_get_libc_version",
 };
 
 enum {
@@ -177,7 +179,8 @@ static void add_headers(struct image *im, bool program, size_t nsymbols, size_t 
 	im->header.e_phoff = offsetof(struct image, phdrs);
 	im->header.e_phentsize = sizeof(Elf64_Phdr);
 	im->header.e_phnum = 3 + program;
-	im->phdrs[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_memsz = IMAGE_BYTES };
+	im->phdrs[0] =
+		(Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_memsz = IMAGE_BYTES };
 	im->phdrs[1] = (Elf64_Phdr){ .p_type = PT_DYNAMIC,
 				     .p_vaddr = offsetof(struct image, dynamic),
 				     .p_memsz = sizeof(im->dynamic) };
@@ -285,8 +288,51 @@ static void structures(void)
 				words[i] = kind == 0   ? MEMORY
 					   : kind == 1 ? MEMORY + 8 * (i % 64)
 						       : (i % 3 ? MEMORY : 0);
-			write_seed("fuzz_python", (int)(row * 3 + kind), head, 3, words, sizeof(words));
+			write_seed("fuzz_python", (int)(row * 3 + kind), head, 3, words,
+				   sizeof(words));
 		}
+	}
+}
+
+/* ---- threads and frames; see fuzz_pystack.c ---- */
+
+static void put_word(uint8_t *memory, size_t at, uint32_t offset, uint64_t word)
+{
+	if (offset != VZ_NO_OFFSET && at + offset + 8 <= 4096)
+		memcpy(memory + at + offset, &word, 8);
+}
+
+/* A thread at the beginning, two frames and a code object. */
+static void frames(void)
+{
+	enum { MEMORY = 0x100, FIRST = 0x400, SECOND = 0x600, CODE = 0x800, TABLE = 0xc00 };
+	const struct vz_pylayout *row;
+
+	for (unsigned i = 0; (row = vz_pylayout_row(i)) != NULL; i++) {
+		const uint8_t head[4] = { (uint8_t)i };
+		uint8_t memory[4096] = { 0 };
+
+		put_word(memory, 0, row->ts_frame, MEMORY + FIRST);
+		put_word(memory, 0, row->ts_cframe, MEMORY + 0x300);
+		put_word(memory, 0x300, row->cf_current_frame, MEMORY + FIRST);
+		put_word(memory, 0, row->ts_current_frame, MEMORY + FIRST);
+		for (size_t at = FIRST; at <= SECOND; at += SECOND - FIRST) {
+			put_word(memory, at, row->fr_code, MEMORY + CODE);
+			put_word(memory, at, row->if_code, MEMORY + CODE);
+			put_word(memory, at, row->if_instr, MEMORY + CODE + row->co_code_adaptive);
+		}
+		put_word(memory, FIRST, row->fr_back, MEMORY + SECOND);
+		put_word(memory, FIRST, row->if_previous, MEMORY + SECOND);
+		put_word(memory, CODE, row->ob_size, 8);
+		put_word(memory, CODE, row->ob_type, MEMORY + TABLE);
+		for (uint32_t offset = 16; offset < 160; offset += 8)
+			put_word(memory, CODE, offset, MEMORY + TABLE);
+		put_word(memory, CODE, row->co_stacksize, 4);
+		put_word(memory, CODE, row->co_nlocalsplus, 4);
+		put_word(memory, CODE, row->co_nlocals, 4);
+		put_word(memory, TABLE, row->ob_size, 64);
+		put_word(memory, TABLE, row->ob_type, MEMORY + TABLE);
+		write_seed("fuzz_pystack", (int)i, head, sizeof(head), memory, sizeof(memory));
 	}
 }
 
@@ -319,6 +365,7 @@ int main(int argc, char **argv)
 	arenas();
 	images();
 	structures();
+	frames();
 	texts();
 	return 0;
 }
