@@ -81,6 +81,7 @@ void snap_thread(struct vz_snapshot *s, size_t index, const char *name, ...)
 	va_list args;
 
 	t->name = vz_arena_text(s->arena, name);
+	t->nframes = 0;
 	va_start(args, name);
 	while ((text = va_arg(args, const char *)) && t->nframes < FRAMES) {
 		char function[256], file[512];

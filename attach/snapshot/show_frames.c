@@ -215,7 +215,8 @@ static void show_locals(struct vz_page *page, size_t indent, const struct vz_sna
 		struct vz_grow *g = &page->line;
 		size_t used;
 
-		vz_grow_safe(g, f->locals[i].name, VZ_NAME_COLUMNS);
+		vz_grow_safe(g, f->locals[i].name,
+			     room < 2 * VZ_NAME_COLUMNS ? room / 2 : VZ_NAME_COLUMNS);
 		vz_grow_add(g, " = ");
 		used = vz_text_columns(vz_grow_text(g));
 		vz_grow_safe(g, f->locals[i].value,

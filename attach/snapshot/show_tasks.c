@@ -263,7 +263,8 @@ void vz_show_tasks(struct vz_page *page, const struct vz_snapshot *s, const stru
 	}
 	link_nodes(&tree);
 	vz_page_empty(page);
-	vz_page_line(page, 0, "Tasks; below each those that it waits for:", VZ_STYLE_BOLD);
+	vz_page_wrap(page, 0, 2, "Tasks; below each those that it waits for:", VZ_STYLE_BOLD,
+		     SIZE_MAX);
 	show_all(&tree);
 	if (tree.left_out + s->tasks_left_out) {
 		vz_grow_add(&page->line, "... %zu more tasks%s", tree.left_out + s->tasks_left_out,

@@ -187,7 +187,7 @@ static void show_part(struct vz_page *page, const struct vz_snapshot *s, const s
 		return;
 	}
 	vz_page_empty(page);
-	vz_page_line(page, 0, part->heading, VZ_STYLE_BOLD);
+	vz_page_wrap(page, 0, 2, part->heading, VZ_STYLE_BOLD, SIZE_MAX);
 	for (size_t i = 0; i < groups.count; i++) {
 		if (i && part->stacks)
 			vz_page_empty(page);
@@ -275,7 +275,7 @@ static void show_locks(struct vz_page *page, const struct vz_snapshot *s,
 	if (!s->nlocks)
 		return;
 	vz_page_empty(page);
-	vz_page_line(page, 0, "Locks:", VZ_STYLE_BOLD);
+	vz_page_wrap(page, 0, 2, "Locks:", VZ_STYLE_BOLD, SIZE_MAX);
 	for (size_t i = 0; i < most; i++)
 		show_lock(page, s, i);
 	if (most < s->nlocks) {
@@ -289,7 +289,7 @@ static void show_notes(struct vz_page *page, const struct vz_snapshot *s)
 	if (!s->nnotes)
 		return;
 	vz_page_empty(page);
-	vz_page_line(page, 0, "What could not be read:", VZ_STYLE_BOLD);
+	vz_page_wrap(page, 0, 2, "What could not be read:", VZ_STYLE_BOLD, SIZE_MAX);
 	for (size_t i = 0; i < s->nnotes; i++) {
 		vz_grow_safe(&page->line, s->notes[i], 0);
 		vz_page_wrap_line(page, 2, 4, VZ_STYLE_PLAIN, 0);
