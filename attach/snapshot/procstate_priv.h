@@ -82,6 +82,8 @@ void vz_socks_parse(struct vz_arena *arena, const char *text, enum vz_sock_kind 
 const struct vz_sock *vz_sock_find(struct vz_snapshot *s, uint64_t inode);
 /* The other end of a connection within one network namespace; NULL: elsewhere. */
 const struct vz_sock *vz_sock_other(struct vz_snapshot *s, const struct vz_sock *sock);
+/* A connection that a client made: somebody here listens on its port. */
+bool vz_sock_is_accepted(struct vz_snapshot *s, const struct vz_sock *sock);
 /* "127.0.0.1:80", "[::1]:80" */
 void vz_sock_endpoint(const struct vz_sock *sock, bool remote, char *ret, size_t size);
 /* "ESTABLISHED"; "" */
@@ -118,7 +120,7 @@ struct vz_fd {
 	struct vz_out text;
 	char peer[256];
 	const char *socket_state;
-	bool dns, remote_fs, listening, connecting;
+	bool dns, remote_fs, listening, connecting, accepted;
 	pid_t peer_pid;
 };
 

@@ -252,6 +252,23 @@ const struct vz_sock *vz_sock_other(struct vz_snapshot *s, const struct vz_sock 
 	return NULL;
 }
 
+bool vz_sock_is_accepted(struct vz_snapshot *s, const struct vz_sock *sock)
+{
+	const struct vz_proc *proc = with_socks(s);
+
+	if (!proc || !is_tcp(sock) || sock->listening || !sock->rport)
+		return false;
+	for (int kind = 0; kind < VZ_SOCK_UNIX; kind++) {
+		const struct vz_socks *socks = &proc->socks[kind];
+
+		for (size_t i = 0; i < socks->count; i++) {
+			if (socks->items[i].listening && socks->items[i].lport == sock->lport)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void endpoint(const uint8_t *a, bool six, unsigned port, char *ret, size_t size)
 {
 	char text[INET6_ADDRSTRLEN] = "?";

@@ -48,6 +48,7 @@ static void take_fd(struct vz_waiting *w, int fd)
 	w->wait->dns = info.dns;
 	w->wait->peer_pid = info.peer_pid;
 	w->wait->remote_fs = info.remote_fs;
+	w->wait->accepted = info.accepted;
 	if (info.connecting && w->wait->direction != VZ_DIR_IN)
 		w->wait->direction = VZ_DIR_CONNECT;
 	if (info.listening && w->wait->direction == VZ_DIR_IN)
@@ -118,6 +119,7 @@ static void take_members(struct vz_waiting *w, const struct members *m, bool sin
 		return;
 	}
 	w->wait->kind = VZ_WAIT_POLL;
+	w->wait->descriptors = m->total < UINT_MAX ? (unsigned)m->total : UINT_MAX;
 	vz_out_add(&out, "%zu descriptor%s", m->total, m->total == 1 ? "" : "s");
 	for (size_t i = 0; i < m->count && i < SAY_MEMBERS; i++) {
 		struct vz_fd info;

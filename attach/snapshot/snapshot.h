@@ -77,6 +77,8 @@ struct vz_wait {
 			       "pipe 4711, read end; writers: 4242", "/srv/x.db (nfs on /srv)" */
 	const char *peer;   /* "127.0.0.1:5432", path of a unix socket; "" */
 	const char *socket_state; /* "ESTABLISHED", "LISTEN" ...; "" */
+	bool accepted;            /* a client's connection: this process listens on its port */
+	unsigned descriptors;     /* of a poll: how many; 0: one call, one descriptor, or unknown */
 	bool dns;                 /* a name server's port */
 	pid_t peer_pid;           /* who has the other end, or the child waited for; 0: unknown */
 	uint64_t futex;           /* address of the futex word; 0 */

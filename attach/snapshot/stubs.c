@@ -152,28 +152,41 @@ int vz_py_u8(const struct vz_py *py, uint64_t raddr, uint8_t *ret)
 {
 	return vz_target_read(py->target, raddr, ret, sizeof(*ret));
 }
-#define STUB(type, name, ...) type name(__VA_ARGS__) { return -ENOSYS; }
+#define STUB(type, name, ...)   \
+	type name(__VA_ARGS__)  \
+	{                       \
+		return -ENOSYS; \
+	}
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 STUB(int, vz_pyobj_type, const struct vz_py *py, uint64_t obj, uint64_t *ret_type)
 void vz_pyobj_type_name(const struct vz_py *py, uint64_t obj, char *buf, size_t size)
 {
 	buf[0] = 0;
 }
-bool vz_pyobj_is(const struct vz_py *py, uint64_t obj, const char *tp_name) { return false; }
-enum vz_pykind vz_pyobj_kind(const struct vz_py *py, uint64_t obj) { return 0; }
+bool vz_pyobj_is(const struct vz_py *py, uint64_t obj, const char *tp_name)
+{
+	return false;
+}
+enum vz_pykind vz_pyobj_kind(const struct vz_py *py, uint64_t obj)
+{
+	return 0;
+}
 STUB(int, vz_pyobj_text, const struct vz_py *py, uint64_t obj, char *buf, size_t size)
-bool vz_pyobj_text_is(const struct vz_py *py, uint64_t obj, const char *text) { return false; }
+bool vz_pyobj_text_is(const struct vz_py *py, uint64_t obj, const char *text)
+{
+	return false;
+}
 STUB(int, vz_pyobj_int, const struct vz_py *py, uint64_t obj, int64_t *ret)
 STUB(int, vz_pyobj_float, const struct vz_py *py, uint64_t obj, double *ret)
 STUB(int64_t, vz_pyobj_len, const struct vz_py *py, uint64_t obj)
 STUB(ssize_t, vz_pyobj_items, const struct vz_py *py, uint64_t obj, uint64_t *items, size_t max)
-STUB(ssize_t, vz_pydict_items, const struct vz_py *py, uint64_t dict, uint64_t *keys, uint64_t *values,
-			size_t max)
+STUB(ssize_t, vz_pydict_items, const struct vz_py *py, uint64_t dict, uint64_t *keys,
+     uint64_t *values, size_t max)
 STUB(int, vz_pydict_get, const struct vz_py *py, uint64_t dict, const char *key, uint64_t *ret)
 STUB(int, vz_pyobj_attr, const struct vz_py *py, uint64_t obj, const char *name, uint64_t *ret)
 STUB(int, vz_pyobj_weakref, const struct vz_py *py, uint64_t obj, uint64_t *ret)
 STUB(int, vz_pyobj_cell, const struct vz_py *py, uint64_t obj, uint64_t *ret)
 STUB(int, vz_pyobj_self, const struct vz_py *py, uint64_t obj, uint64_t *ret)
-STUB(int, vz_py_module_attr, const struct vz_py *py, uint64_t interp, const char *name, const char *attr,
-		      uint64_t *ret)
+STUB(int, vz_py_module_attr, const struct vz_py *py, uint64_t interp, const char *name,
+     const char *attr, uint64_t *ret)
 #endif

@@ -209,6 +209,7 @@ static void first_look(struct vz_taking *k)
 		struct vz_snap_thread *t = &s->threads[i];
 
 		if (!k->core && vz_procstate_look(s->pid, t->tid, &t->looks[0]) == 0) {
+			t->looks[0].at_ns = vz_now_ns();
 			t->nlooks = 1;
 			t->cpu_ns = t->looks[0].cpu_ns;
 			t->asleep_ns = vz_procstate_asleep(s->pid, t->tid);
@@ -249,6 +250,7 @@ static void look_again_at(struct vz_taking *k, size_t i, unsigned look)
 	if (t->nlooks != look || vz_procstate_look(k->snapshot->pid, t->tid, l) < 0)
 		return;
 	t->nlooks++;
+	l->at_ns = vz_now_ns();
 	if (l->switches == t->looks[look - 1].switches && l->state != 'R') {
 		l->pc = t->looks[look - 1].pc;
 		l->py_frame = t->looks[look - 1].py_frame;

@@ -193,6 +193,20 @@ static bool always_in_state(const struct vz_snap_thread *t, char state)
 	return t->nlooks == VZ_LOOKS;
 }
 
+/* State D, too, but no device is slow. */
+static void say_vfork(struct vz_snapshot *s, int i)
+{
+	const struct vz_wait *w = &s->threads[i].wait;
+
+	vz_verdict_say(s, VZ_VERDICT_CHILD, i,
+		       "waiting for a child process%s to exec or end: %s is in %s at %s%s",
+		       w->peer_pid ? vz_arena_format(s->arena, " (%d)", (int)w->peer_pid) : "",
+		       vz_say_thread(s, i), w->call, vz_say_place(s, i), vz_say_since(s, i));
+	vz_verdict_evidence(s, "state D: no signal reaches it until the child goes on");
+	if (w->peer_pid)
+		vz_verdict_advise(s, "look at the child, %d", (int)w->peer_pid);
+}
+
 bool vz_rule_disk(struct vz_snapshot *s)
 {
 	for (size_t i = 0; i < s->nthreads; i++) {
@@ -201,6 +215,10 @@ bool vz_rule_disk(struct vz_snapshot *s)
 
 		if (!always_in_state(t, 'D') || !vz_is_still(s, (int)i))
 			continue;
+		if (!strcmp(w->call, "vfork") || w->kind == VZ_WAIT_CHILD) {
+			say_vfork(s, (int)i);
+			return true;
+		}
 		vz_verdict_say(s, VZ_VERDICT_DISK, (int)i,
 			       "uninterruptible wait in the kernel (state D): %s is in %s%s%s at "
 			       "%s%s",

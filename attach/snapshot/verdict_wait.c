@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "attach/snapshot/verdict_priv.h"
+#include "attach/util.h"
 
 #define SEC UINT64_C(1000000000)
 
@@ -75,7 +76,8 @@ bool vz_rule_deadlock(struct vz_snapshot *s)
 		waiters += vz_waits_for(s, (int)i) >= 0 && !circle_from(s, (int)i) &&
 			   circle_from(s, vz_root_of(s, (int)i));
 	if (waiters)
-		vz_verdict_evidence(s, "%u more threads wait for these", waiters);
+		vz_verdict_evidence(s, "%u more thread%s wait%s for these", waiters,
+				    waiters == 1 ? "" : "s", waiters == 1 ? "s" : "");
 	vz_verdict_advise(s, "it will not go on by itself: restart it, and take the locks in one "
 			     "order everywhere");
 	return true;
@@ -155,12 +157,70 @@ static bool is_sleeping(const struct vz_snap_thread *t)
 	return t->wait.kind == VZ_WAIT_SLEEP;
 }
 
+/*
+ * A server's thread that waits for its client's next request, or a consumer for its
+ * queue's next item.  The main thread is believed to be owed an answer.
+ */
+static bool waits_for_work(const struct vz_snapshot *s, int i)
+{
+	const struct vz_snap_thread *t = &s->threads[i];
+	const struct vz_snap_lock *l = t->lock >= 0 ? &s->locks[t->lock] : NULL;
+
+	if (t->idle)
+		return true;
+	if (t->wait.kind == VZ_WAIT_SOCKET && t->wait.direction == VZ_DIR_IN && t->wait.accepted)
+		return true;
+	return !t->main && l && l->owner < 0 && strstr(l->name, "Queue.get");
+}
+
+/* Joins a thread that waits for work, directly or not: all is well as far as it can tell. */
+static bool joins_worker(const struct vz_snapshot *s, int i)
+{
+	for (size_t n = 0; n < s->nthreads && s->threads[i].joins >= 0; n++) {
+		i = s->threads[i].joins;
+		if (waits_for_work(s, i))
+			return true;
+	}
+	return false;
+}
+
+static bool is_event_wait(const struct vz_snapshot *s, int i)
+{
+	const struct vz_snap_thread *t = &s->threads[i];
+	const struct vz_snap_lock *l = t->lock >= 0 ? &s->locks[t->lock] : NULL;
+
+	return l && l->owner < 0 && strstr(l->kind, "Event");
+}
+
+/* The main thread waits to be told to end while all others, and there are some, wait for work. */
+static bool waits_for_end(const struct vz_snapshot *s, int i)
+{
+	unsigned others = 0;
+
+	if (!s->threads[i].main || !is_event_wait(s, i))
+		return false;
+	for (size_t k = 0; k < s->nthreads; k++) {
+		if ((int)k == i || !s->threads[k].tstate)
+			continue;
+		if (!waits_for_work(s, (int)k))
+			return false;
+		others++;
+	}
+	return others > 0;
+}
+
+static bool is_at_rest(const struct vz_snapshot *s, int i)
+{
+	return waits_for_work(s, i) || joins_worker(s, i) || waits_for_end(s, i);
+}
+
 static bool matters(const struct vz_snapshot *s, int i)
 {
 	const struct vz_snap_thread *t = &s->threads[i];
 
 	/* Who waits for the GIL alone gets it in turn. */
-	return t->tstate && !t->idle && !t->waits_gil && !is_sleeping(t) && vz_is_still(s, i);
+	return t->tstate && !is_at_rest(s, i) && !t->waits_gil && !is_sleeping(t) &&
+	       vz_is_still(s, i);
 }
 
 /*
@@ -208,14 +268,22 @@ static const char *direction(const struct vz_wait *w)
 	return "to answer";
 }
 
+/* A poll for the answer of one or two others; who watches many, or listens, is a server. */
+static bool is_small_poll(const struct vz_wait *w)
+{
+	if (w->kind != VZ_WAIT_POLL)
+		return false;
+	return w->peer[0] || (w->descriptors && w->descriptors <= 3 &&
+			      !vz_starts_with(w->call, "epoll") && !strstr(w->object, "listen"));
+}
+
 static bool say_peer(struct vz_snapshot *s, int focus, int root)
 {
 	const struct vz_snap_thread *t = &s->threads[root];
 	const struct vz_wait *w = &t->wait;
 	const char *who = w->peer[0] ? w->peer : w->object;
 
-	if (w->kind != VZ_WAIT_SOCKET && w->kind != VZ_WAIT_PIPE &&
-	    !(w->kind == VZ_WAIT_POLL && w->peer[0]))
+	if (w->kind != VZ_WAIT_SOCKET && w->kind != VZ_WAIT_PIPE && !is_small_poll(w))
 		return false;
 	if (w->direction == VZ_DIR_ACCEPT || !who[0])
 		return false;
@@ -261,11 +329,12 @@ static bool say_file_lock(struct vz_snapshot *s, int focus, int root)
 
 	if (w->kind != VZ_WAIT_FLOCK)
 		return false;
-	vz_verdict_say(s, VZ_VERDICT_LOCK, root, "waiting for a file lock: %s is in %s at %s%s%s",
-		       vz_say_thread(s, root), w->call, vz_say_place(s, root),
-		       vz_say_since(s, root), from_whom(s, focus, root));
-	if (w->object[0])
-		vz_verdict_evidence(s, "%s", w->object);
+	vz_verdict_say(s, VZ_VERDICT_LOCK, root,
+		       "waiting for a file lock%s%s: %s is in %s at %s%s%s",
+		       w->object[0] ? " on " : "", w->object, vz_say_thread(s, root), w->call,
+		       vz_say_place(s, root), vz_say_since(s, root), from_whom(s, focus, root));
+	if (w->peer_pid)
+		vz_verdict_evidence(s, "process %d holds it", (int)w->peer_pid);
 	return true;
 }
 
@@ -291,7 +360,8 @@ static bool say_lock(struct vz_snapshot *s, int focus, int root)
 /* The holder of what FOCUS waits for goes about some other business. */
 static bool say_busy_owner(struct vz_snapshot *s, int focus, int root)
 {
-	if (focus == root)
+	/* Who just waits for the end of a thread that works is not the one to tell of. */
+	if (focus == root || s->threads[focus].lock < 0 || s->threads[focus].joins >= 0)
 		return false;
 	vz_verdict_say(s, VZ_VERDICT_LOCK, focus, "%s %s, which %s at %s%s",
 		       vz_say_thread(s, focus), vz_say_link(s, focus), vz_say_wait(s, root),
@@ -345,7 +415,7 @@ bool vz_rule_idle(struct vz_snapshot *s)
 			continue;
 		if (!vz_is_still(s, (int)i) && !t->idle)
 			return false;
-		if (t->idle || t->wait.kind == VZ_WAIT_TTY)
+		if (is_at_rest(s, (int)i) || t->wait.kind == VZ_WAIT_TTY)
 			idle++;
 		else if (is_sleeping(t))
 			sleeping++;
