@@ -542,7 +542,8 @@ Test(procstate, survives_any_arguments, .timeout = 60)
 
 	for (int core = 0; core < 2; core++) {
 		struct vz_snapshot s = { .arena = vz_arena_new(ARENA_BYTES),
-					 .pid = core ? 0 : getpid() };
+					 .pid = getpid(),
+					 .from_core = core };
 
 		for (long nr = 0; nr < 500; nr++) {
 			for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
@@ -556,6 +557,7 @@ Test(procstate, survives_any_arguments, .timeout = 60)
 				vz_procstate_wait(&target, &task, &s, &t);
 				cr_assert_not_null(t.wait.object);
 				cr_assert_geq(t.wait.timeout_ns, -2);
+				cr_assert(!core || !t.wait.peer_pid);
 			}
 		}
 		vz_arena_free(s.arena);

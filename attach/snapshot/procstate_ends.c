@@ -86,11 +86,11 @@ static void read_ends(struct vz_snapshot *s, struct vz_proc *proc)
 	if (!proc->ends || !dir)
 		return;
 	proc->ends_whole = true;
-	look_into(proc, s->pid, until);
+	look_into(proc, vz_proc_pid(s), until);
 	while ((entry = readdir(dir))) {
 		pid_t pid = all_digits(entry->d_name) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
 
-		if (pid && pid != s->pid)
+		if (pid && pid != vz_proc_pid(s))
 			look_into(proc, pid, until);
 	}
 }
@@ -127,7 +127,7 @@ pid_t vz_ends_say(struct vz_snapshot *s, const char *link, unsigned access, stru
 	pid_t last = 0, ret = 0;
 	size_t said = 0;
 
-	if (!proc || !s->pid)
+	if (!proc || !vz_proc_pid(s))
 		return 0;
 	if (!proc->ends_read)
 		read_ends(s, proc);
@@ -138,11 +138,11 @@ pid_t vz_ends_say(struct vz_snapshot *s, const char *link, unsigned access, stru
 			continue;
 		last = end->pid;
 		if (said < SAY_MAX)
-			say(out, said, last, last == s->pid);
+			say(out, said, last, last == vz_proc_pid(s));
 		else if (said == SAY_MAX)
 			vz_out_add(out, ", more");
 		said++;
-		if (!ret || ret == s->pid)
+		if (!ret || ret == vz_proc_pid(s))
 			ret = last;
 	}
 	if (!said)

@@ -133,7 +133,7 @@ static void say_inet(struct vz_snapshot *s, const struct vz_sock *sock, bool bri
 static void say_unix(struct vz_snapshot *s, const struct vz_sock *sock, bool brief,
 		     struct vz_fd *ret)
 {
-	uint64_t peer = sock->listening ? 0 : vz_sock_unix_peer(s->pid, sock->inode);
+	uint64_t peer = sock->listening ? 0 : vz_sock_unix_peer(vz_proc_pid(s), sock->inode);
 	const struct vz_sock *other = peer ? vz_sock_find(s, peer) : NULL;
 
 	/* The server's socket has the name; of a connection that is one of the two. */
@@ -170,7 +170,7 @@ static void say_socket(struct vz_snapshot *s, pid_t tid, int fd, const char *lin
 
 	ret->kind = VZ_WAIT_SOCKET;
 	if (!sock) {
-		say_protocol(s->pid, tid, fd, ret);
+		say_protocol(vz_proc_pid(s), tid, fd, ret);
 		return;
 	}
 	ret->socket_state = vz_sock_state(sock);
@@ -196,7 +196,7 @@ static bool is_tty(const struct stat *st)
 static void say_path(struct vz_snapshot *s, pid_t tid, int fd, const char *link, bool brief,
 		     struct vz_fd *ret)
 {
-	_cleanup_free_ char *info = vz_fd_info(s->pid, tid, fd);
+	_cleanup_free_ char *info = vz_fd_info(vz_proc_pid(s), tid, fd);
 	const struct vz_mount *mount;
 	char plain[4096], path[96];
 	uint64_t id = 0;
@@ -214,11 +214,11 @@ static void say_path(struct vz_snapshot *s, pid_t tid, int fd, const char *link,
 		vz_out_add(&ret->text, " (%s on %s)", mount->type, mount->point);
 		return;
 	}
-	fd_path(s->pid, tid, fd, path);
+	fd_path(vz_proc_pid(s), tid, fd, path);
 	if (stat(path, &st) < 0)
 		return;
 	if (S_ISFIFO(st.st_mode))
-		say_pipe(s, access_of(s->pid, tid, fd), link, brief, ret);
+		say_pipe(s, access_of(vz_proc_pid(s), tid, fd), link, brief, ret);
 	else if (is_tty(&st))
 		ret->kind = VZ_WAIT_TTY;
 	else if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISBLK(st.st_mode))
@@ -229,7 +229,7 @@ static void say_path(struct vz_snapshot *s, pid_t tid, int fd, const char *link,
 
 static void say_pidfd(struct vz_snapshot *s, pid_t tid, int fd, struct vz_fd *ret)
 {
-	_cleanup_free_ char *info = vz_fd_info(s->pid, tid, fd);
+	_cleanup_free_ char *info = vz_fd_info(vz_proc_pid(s), tid, fd);
 	uint64_t pid = 0;
 	char comm[32];
 
@@ -270,11 +270,11 @@ void vz_fd_describe(struct vz_snapshot *s, pid_t tid, int fd, bool brief, struct
 	memset(ret, 0, sizeof(*ret));
 	ret->socket_state = "";
 	ret->kind = VZ_WAIT_OTHER;
-	if (!s->pid || fd < 0 || !vz_fd_link(s->pid, tid, fd, link, sizeof(link))) {
+	if (!vz_proc_pid(s) || fd < 0 || !vz_fd_link(vz_proc_pid(s), tid, fd, link, sizeof(link))) {
 		vz_out_add(&ret->text, "descriptor %d", fd);
 	} else if (vz_starts_with(link, "pipe:[")) {
 		vz_out_add(&ret->text, "pipe %llu", (unsigned long long)inode_in(link));
-		say_pipe(s, access_of(s->pid, tid, fd), link, brief, ret);
+		say_pipe(s, access_of(vz_proc_pid(s), tid, fd), link, brief, ret);
 	} else if (vz_starts_with(link, "socket:[")) {
 		say_socket(s, tid, fd, link, brief, ret);
 	} else if (vz_starts_with(link, "anon_inode:") || vz_starts_with(link, "pidfd:")) {

@@ -74,7 +74,8 @@ static void read_mounts(struct vz_snapshot *s, struct vz_proc *proc)
 	char *copy;
 
 	proc->mounts_read = true;
-	if (!s->pid || vz_slurp_proc(s->pid, 0, "mountinfo", MOUNTS_MAX_BYTES, &text, &len) < 0)
+	if (!vz_proc_pid(s) ||
+	    vz_slurp_proc(vz_proc_pid(s), 0, "mountinfo", MOUNTS_MAX_BYTES, &text, &len) < 0)
 		return;
 	for (const char *p = text; (p = strchr(p, '\n')); p++)
 		lines++;

@@ -57,6 +57,12 @@ struct vz_proc {
 	bool throttle_known;
 };
 
+/* Where to look in /proc; 0: nowhere, S is of a core dump. */
+static inline pid_t vz_proc_pid(const struct vz_snapshot *s)
+{
+	return s->from_core ? 0 : s->pid;
+}
+
 /* Of S; NULL: out of memory. */
 struct vz_proc *vz_proc_of(struct vz_snapshot *s);
 

@@ -193,7 +193,7 @@ static void look_at_throttle(struct vz_snapshot *s, struct vz_proc *proc, bool l
 	struct vz_snap_process *p = &s->process;
 	struct vz_proc now = { 0 };
 
-	now.throttle_known = read_throttle(s->pid, &now);
+	now.throttle_known = read_throttle(vz_proc_pid(s), &now);
 	if (!last) {
 		proc->throttle_known = now.throttle_known;
 		proc->throttled_ns = now.throttled_ns;

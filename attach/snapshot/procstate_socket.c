@@ -178,11 +178,12 @@ static struct vz_proc *with_socks(struct vz_snapshot *s)
 	if (!proc || proc->socks_read)
 		return proc;
 	proc->socks_read = true;
-	for (int i = 0; s->pid && i < VZ_NSOCKS; i++) {
+	for (int i = 0; vz_proc_pid(s) && i < VZ_NSOCKS; i++) {
 		_cleanup_free_ char *text = NULL;
 		size_t len;
 
-		if (vz_slurp_proc(s->pid, 0, kinds[i].file, NET_MAX_BYTES, &text, &len) == 0)
+		if (vz_slurp_proc(vz_proc_pid(s), 0, kinds[i].file, NET_MAX_BYTES, &text, &len) ==
+		    0)
 			vz_socks_parse(s->arena, text, (enum vz_sock_kind)i, &proc->socks[i]);
 	}
 	return proc;

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <time.h>
 
+#include "attach/snapshot/procstate_priv.h"
 #include "attach/snapshot/procstate_wait.h"
 #include "attach/util.h"
 
@@ -43,7 +44,7 @@ static int64_t moment(const struct vz_waiting *w, uint64_t raddr, clockid_t cloc
 	if (until < 0 || until == INT64_MAX)
 		return until == INT64_MAX ? INT64_MAX : until;
 	/* Of a core dump the time is not known; clocks of processes (negative) are the target's. */
-	if (!w->s->pid || (int)clock < 0 || clock_gettime(clock, &ts) < 0)
+	if (!vz_proc_pid(w->s) || (int)clock < 0 || clock_gettime(clock, &ts) < 0)
 		return UNREADABLE;
 	now = (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec - (int64_t)w->t->asleep_ns;
 	return until > now ? until - now : 0;

@@ -199,9 +199,9 @@ static void on_epoll(struct vz_waiting *w)
 
 	w->wait->kind = VZ_WAIT_POLL;
 	w->wait->fd = fd;
-	if (!m || !w->s->pid)
+	if (!m || !vz_proc_pid(w->s))
 		return;
-	n = vz_fd_epoll(w->s->pid, w->task->tid, fd, fds, SAY_MEMBERS);
+	n = vz_fd_epoll(vz_proc_pid(w->s), w->task->tid, fd, fds, SAY_MEMBERS);
 	for (size_t i = 0; i < n && i < SAY_MEMBERS; i++)
 		add_member(m, fds[i], true, false);
 	m->total = n;
@@ -283,10 +283,10 @@ static void on_lock(struct vz_waiting *w)
 	on_file(w);
 	w->wait->kind = VZ_WAIT_FLOCK;
 	w->wait->peer_pid = 0;
-	if (!w->s->pid)
+	if (!vz_proc_pid(w->s))
 		return;
 	if (vz_slurp("/proc/locks", LOCKS_MAX_BYTES, &text, &len) == 0)
-		w->wait->peer_pid = vz_lock_holder(text, w->s->pid);
+		w->wait->peer_pid = vz_lock_holder(text, vz_proc_pid(w->s));
 	vz_out_add(&out, "lock of %s", w->wait->object);
 	if (w->wait->peer_pid) {
 		vz_proc_comm(w->wait->peer_pid, comm);
@@ -332,13 +332,13 @@ static bool absolute(const struct vz_waiting *w, int dir, char *path, size_t siz
 	struct vz_out out = { .used = 0 };
 	ssize_t n;
 
-	if (path[0] == '/' || !w->s->pid)
+	if (path[0] == '/' || !vz_proc_pid(w->s))
 		return path[0] == '/';
 	if (dir == AT_FDCWD) {
-		snprintf(link, sizeof(link), "/proc/%d/cwd", (int)w->s->pid);
+		snprintf(link, sizeof(link), "/proc/%d/cwd", (int)vz_proc_pid(w->s));
 		n = readlink(link, base, sizeof(base) - 1);
 		base[n > 0 ? n : 0] = '\0';
-	} else if (!vz_fd_link(w->s->pid, w->task->tid, dir, base, sizeof(base))) {
+	} else if (!vz_fd_link(vz_proc_pid(w->s), w->task->tid, dir, base, sizeof(base))) {
 		return false;
 	}
 	if (base[0] != '/')
@@ -354,7 +354,7 @@ static bool is_fifo(const struct vz_waiting *w, const char *path)
 	char name[4096 + 64];
 	struct stat st;
 
-	snprintf(name, sizeof(name), "/proc/%d/root%s", (int)w->s->pid, path);
+	snprintf(name, sizeof(name), "/proc/%d/root%s", (int)vz_proc_pid(w->s), path);
 	return lstat(name, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
@@ -413,7 +413,7 @@ static void on_pathat(struct vz_waiting *w)
 static pid_t find_child(const struct vz_waiting *w, pid_t ns_pid, bool any, size_t *count)
 {
 	pid_t children[MAX_CHILDREN], ret = 0;
-	size_t n = w->s->pid ? vz_children(w->s->pid, children, MAX_CHILDREN) : 0;
+	size_t n = vz_proc_pid(w->s) ? vz_children(vz_proc_pid(w->s), children, MAX_CHILDREN) : 0;
 
 	*count = n;
 	if (any)
@@ -441,7 +441,7 @@ static void take_child(struct vz_waiting *w, pid_t ns_pid, bool any)
 		vz_out_add(&out, "child %d (%s), state %c", (int)pid, status.comm, status.state);
 	} else if (!any) {
 		vz_out_add(&out, "child %d", (int)ns_pid);
-	} else if (w->s->pid) {
+	} else if (vz_proc_pid(w->s)) {
 		vz_out_add(&out, "any of %zu children", count);
 	}
 	w->wait->object = keep(w, out.text);
@@ -527,8 +527,9 @@ static const char *read_wchan(const struct vz_waiting *w)
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 
-	if (!w->s->pid || w->task->state == 'R' ||
-	    vz_slurp_proc(w->s->pid, w->task->tid, "wchan", WCHAN_MAX_BYTES, &text, &len) < 0)
+	if (!vz_proc_pid(w->s) || w->task->state == 'R' ||
+	    vz_slurp_proc(vz_proc_pid(w->s), w->task->tid, "wchan", WCHAN_MAX_BYTES, &text, &len) <
+		    0)
 		return "";
 	vz_plain(text);
 	return strcmp(text, "0") ? keep(w, text) : "";
