@@ -160,12 +160,18 @@ def keep(outcomes):
 
 
 def run_cells(result, cells, times):
-    """The cells that rest several at once, those that run one after the other."""
+    """The cells that rest, several at once; then those that run, one after the other."""
     outcomes = {}
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as quiet, \
-            concurrent.futures.ThreadPoolExecutor(1) as loud:
-        futures = [(case, python, (quiet if case.motion == "still" else loud).submit(
-            attempt, case, python, times)) for case, python in cells]
+    for quiet in (True, False):
+        part = [(case, python) for case, python in cells if (case.motion == "still") == quiet]
+        outcomes.update(run_at_once(result, part, times, AT_ONCE if quiet else 1))
+    return outcomes
+
+
+def run_at_once(result, cells, times, at_once):
+    outcomes = {}
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        futures = [(case, python, pool.submit(attempt, case, python, times)) for case, python in cells]
         try:
             for case, python, future in futures:
                 future.result()

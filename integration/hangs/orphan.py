@@ -11,15 +11,19 @@ import hang
 
 HOW = (hang.ARGUMENTS or ["lock"])[0]
 held, go_on = threading.Event(), threading.Event()
-if HOW == "queue":
-    jobs = queue.Queue()
-    lock = jobs.mutex
-else:
-    registry_lock = lock = threading.RLock() if HOW == "rlock" else threading.Lock()
+jobs = queue.Queue()
+registry_lock = threading.RLock() if HOW == "rlock" else threading.Lock()
 
 
 def refresh():
-    with lock:
+    with registry_lock:
+        held.set()
+        go_on.wait()
+
+
+def refresh_jobs():
+    """As a thread in the midst of jobs.put() would."""
+    with jobs.mutex:
         held.set()
         go_on.wait()
 
@@ -32,7 +36,7 @@ def register():
 def child():
     hang.about(os.getpid())
     if HOW != "rlock":
-        hang.on_release(lock.release)
+        hang.on_release(jobs.mutex.release if HOW == "queue" else registry_lock.release)
     hang.ready()
     if HOW == "queue":
         jobs.put("job")
@@ -42,7 +46,7 @@ def child():
     hang.finish(result, "job" if HOW == "queue" else "registered")
 
 
-hang.thread("refresh", refresh)
+hang.thread("refresh", refresh_jobs if HOW == "queue" else refresh)
 held.wait()
 pid = hang.fork(child)
 _, status = os.waitpid(pid, 0)

@@ -2,10 +2,16 @@
 from . import cages, procfs, tool, where
 
 
+# Said of a healthy program this is true, and of no help: whoever wakes it is not known.
+NEUTRAL = "who would end the wait is not recorded"
+
+
 def judge(case, verdict, facts):
     """("right" | "unknown" | "WRONG", why)"""
     kind, sentence = verdict.get("kind"), verdict.get("sentence") or ""
     if kind == "unknown":
+        return "unknown", sentence
+    if kind == "lock" and case.kinds[0] == "idle" and NEUTRAL in sentence:
         return "unknown", sentence
     if kind not in case.kinds:
         return "WRONG", f"{kind}, expected {' or '.join(case.kinds)}: {sentence}"

@@ -74,7 +74,7 @@ PEERS = [
 ORPHANS = [
     Case("orphan-lock", "orphan", ("lock",), ("orphaned-lock",), ("registry_lock",)),
     Case("orphan-rlock", "orphan", ("rlock",), ("orphaned-lock",), ("registry_lock",), release=""),
-    Case("orphan-queue", "orphan", ("queue",), ("orphaned-lock",), (("mutex", "not_full"),)),
+    Case("orphan-queue", "orphan", ("queue",), ("orphaned-lock",), (("mutex", "not_full", "orphan.py"),)),
     # that its holder is dead cannot be told from outside: a semaphore knows no owner
     Case("mp-lock-dead", "files", ("mplock",), ("orphaned-lock", "lock"), ()),
 ]
@@ -116,7 +116,7 @@ CHILDREN = [
 
 MACHINE = [
     Case("busy-loop", "busy", ("loop",), ("busy",), ("settle_accounts",), "busy", "quit"),
-    Case("busy-threads", "busy", ("threads",), ("busy",), ("settle_accounts",), "busy", "quit"),
+    Case("busy-threads", "busy", ("threads",), ("busy", "lock"), ("settle_accounts",), "busy", "quit"),
     Case("gc-storm", "busy", ("collect",), ("collecting",), ("collect",), "busy", "quit"),
     Case("sigstop", "healthy", ("queue",), ("stopped",), ("stopped",), stage="stopped"),
     Case("frozen-v1", "healthy", ("queue",), ("stopped",), (("frozen", "freezer"),), stage="frozen_v1",
