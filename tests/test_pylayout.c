@@ -3,8 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "attach/pyver.h"
-#include "attach/snapshot/pylayout.h"
+#include "tests/kit_view.h"
 #include "tests/subject.h"
 
 /* ---- the table ---- */
@@ -94,30 +93,6 @@ Test(pylayout, table_is_that_of_the_headers, .timeout = 100)
 
 /* ---- live processes ---- */
 
-struct view {
-	struct vz_target target;
-	struct vz_maps maps;
-	struct vz_objects objects;
-	struct vz_python python;
-	struct vz_err err;
-};
-
-static int view_open(struct view *view, pid_t pid)
-{
-	memset(view, 0, sizeof(*view));
-	cr_assert_eq(vz_target_open(pid, &view->target, &view->err), 0);
-	cr_assert_eq(vz_maps_read(pid, &view->maps, &view->err), 0);
-	cr_assert_eq(vz_objects_read(&view->target, &view->maps, &view->objects, &view->err), 0);
-	return vz_python_look(&view->target, &view->objects, &view->python, &view->err);
-}
-
-static void view_close(struct view *view)
-{
-	vz_objects_fini(&view->objects);
-	vz_maps_fini(&view->maps);
-	vz_target_close(&view->target);
-}
-
 /* Where it does not say it itself, a release build has it where the headers have it. */
 static void check_same(const struct vz_pylayout *layout, const char *path)
 {
@@ -130,7 +105,7 @@ static void check_same(const struct vz_pylayout *layout, const char *path)
 #undef CHECK
 }
 
-static void check_python(const struct view *view, const char *path, unsigned minor)
+static void check_python(const struct kit_view *view, const char *path, unsigned minor)
 {
 	const struct vz_python *python = &view->python;
 	uint64_t runtime = python->py[VZ_SYM__PyRuntime], asyncio = 0;
@@ -165,12 +140,12 @@ Test(pylayout, processes_say_what_the_table_says, .timeout = 100)
 		const char *path = found.gl_pathv[i];
 		unsigned minor = python_minor(path);
 		struct subject s;
-		struct view view;
+		struct kit_view view;
 		int rc;
 
 		if (!subject_python(&s, path, "import _asyncio\nready()"))
 			continue;
-		rc = view_open(&view, s.pid);
+		rc = kit_view_look(&view, s.pid);
 		if (vz_pylayout_find(minor, false)) {
 			cr_assert_eq(rc, 0, "%s: %s", path, view.err.why);
 			check_python(&view, path, minor);
@@ -179,7 +154,7 @@ Test(pylayout, processes_say_what_the_table_says, .timeout = 100)
 			cr_assert_eq(rc, -ENOTSUP, "%s", path);
 			cr_assert_eq(view.err.exit, VZ_EXIT_UNSUPPORTED, "%s", path);
 		}
-		view_close(&view);
+		kit_view_close(&view);
 		subject_end(&s);
 	}
 	globfree(&found);

@@ -5,42 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "attach/pyver.h"
-#include "attach/snapshot/pyobj.h"
+#include "tests/kit_view.h"
 #include "tests/subject.h"
-
-struct view {
-	struct vz_target target;
-	struct vz_maps maps;
-	struct vz_objects objects;
-	struct vz_python python;
-	struct vz_py py;
-	struct vz_err err;
-};
-
-static void view_open(struct view *v, pid_t pid, const char *path)
-{
-	memset(v, 0, sizeof(*v));
-	cr_assert_eq(vz_target_open(pid, &v->target, &v->err), 0);
-	cr_assert_eq(vz_maps_read(pid, &v->maps, &v->err), 0);
-	cr_assert_eq(vz_objects_read(&v->target, &v->maps, &v->objects, &v->err), 0);
-	cr_assert_eq(vz_python_look(&v->target, &v->objects, &v->python, &v->err), 0, "%s: %s",
-		     path, v->err.why);
-	v->py = (struct vz_py){ .target = &v->target,
-				.maps = &v->maps,
-				.runtime = v->python.py[VZ_SYM__PyRuntime],
-				.debug_build = v->python.debug_build };
-	cr_assert_eq(vz_pylayout_read(&v->target, v->py.runtime, 0, v->python.minor,
-				      v->python.free_threaded, &v->py.at),
-		     0, "%s", path);
-}
-
-static void view_close(struct view *v)
-{
-	vz_objects_fini(&v->objects);
-	vz_maps_fini(&v->maps);
-	vz_target_close(&v->target);
-}
 
 /* ---- facts ---- */
 
@@ -349,7 +315,7 @@ static void check_python(const char *path, const char *text)
 	char **lines = calloc(4096, sizeof(*lines));
 	unsigned count[NFACTS] = { 0 };
 	struct subject s;
-	struct view view;
+	struct kit_view view;
 	size_t n = 0, size = 0;
 	FILE *out;
 
@@ -362,7 +328,7 @@ static void check_python(const char *path, const char *text)
 	while (n < 4095 && getline(&lines[n], &size, out) > 0 && strncmp(lines[n], "end", 3) != 0)
 		n++, size = 0;
 	cr_assert(lines[n] && !strncmp(lines[n], "end", 3), "%s", path);
-	view_open(&view, s.pid, path);
+	kit_view_open(&view, s.pid, path);
 	for (size_t i = 0; check_line(&view.py, path, lines[i], count); i++)
 		;
 	for (size_t i = 0; i < NFACTS; i++)
@@ -371,7 +337,7 @@ static void check_python(const char *path, const char *text)
 		free(lines[i]);
 	free(lines);
 	fclose(out);
-	view_close(&view);
+	kit_view_close(&view);
 	subject_end(&s);
 }
 
