@@ -86,6 +86,23 @@ static inline bool subject_python(struct subject *s, const char *python, const c
 	return subject_python_text(s, python, text);
 }
 
+/* The text of tests/NAME, to be freed. */
+static inline char *subject_script(const char *name)
+{
+	const char *source = getenv("VZ_SOURCE_DIR");
+	char path[1024], *text = calloc(1, 1 << 16);
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/tests/%s", source ? source : ".", name);
+	file = fopen(path, "r");
+	if (!text || !file || fread(text, 1, (1 << 16) - 1, file) == 0) {
+		fprintf(stderr, "cannot read %s\n", path);
+		abort();
+	}
+	fclose(file);
+	return text;
+}
+
 /* A child without Python. */
 static inline bool subject_plain(struct subject *s)
 {

@@ -116,7 +116,7 @@ static void check_python(const struct kit_view *view, const char *path, unsigned
 	cr_assert_eq(python->ver, python->free_threaded ? NULL : vz_pyver_find(minor), "%s", path);
 	if (minor >= 14) {
 		asyncio = vz_pylayout_asyncio(&view->target, &view->maps, &view->objects, runtime);
-		cr_assert_neq(asyncio, 0, "%s", path);
+		cr_assert_neq(asyncio, 0, "%s: no table of _asyncio", path);
 	}
 	cr_assert_eq(vz_pylayout_read(&view->target, runtime, asyncio, minor, python->free_threaded,
 				      &layout),
@@ -130,34 +130,136 @@ static void check_python(const struct kit_view *view, const char *path, unsigned
 			     -ENOTSUP);
 }
 
+static unsigned check_process(const char *path)
+{
+	unsigned minor = python_minor(path);
+	struct kit_view view;
+	struct subject s;
+	int rc;
+
+	if (!subject_python(&s, path, minor ? "import _asyncio\nready()" : "ready()"))
+		return 0;
+	rc = kit_view_look(&view, s.pid);
+	if (vz_pylayout_find(minor, false)) {
+		cr_assert_eq(rc, 0, "%s: %s", path, view.err.why);
+		check_python(&view, path, minor);
+	} else {
+		cr_assert_eq(rc, -ENOTSUP, "%s", path);
+		cr_assert_eq(view.err.exit, VZ_EXIT_UNSUPPORTED, "%s", path);
+	}
+	kit_view_close(&view);
+	subject_end(&s);
+	return 1;
+}
+
 Test(pylayout, processes_say_what_the_table_says, .timeout = 100)
 {
 	unsigned checked = 0;
-	glob_t found;
+	glob_t found[2];
 
-	find_pythons(&found);
-	for (size_t i = 0; i < found.gl_pathc; i++) {
-		const char *path = found.gl_pathv[i];
-		unsigned minor = python_minor(path);
-		struct subject s;
-		struct kit_view view;
-		int rc;
-
-		if (!subject_python(&s, path, "import _asyncio\nready()"))
-			continue;
-		rc = kit_view_look(&view, s.pid);
-		if (vz_pylayout_find(minor, false)) {
-			cr_assert_eq(rc, 0, "%s: %s", path, view.err.why);
-			check_python(&view, path, minor);
-			checked++;
-		} else {
-			cr_assert_eq(rc, -ENOTSUP, "%s", path);
-			cr_assert_eq(view.err.exit, VZ_EXIT_UNSUPPORTED, "%s", path);
-		}
-		kit_view_close(&view);
-		subject_end(&s);
+	find_pythons(&found[0]);
+	find_root_pythons(&found[1]);
+	for (int k = 0; k < 2; k++) {
+		for (size_t i = 0; i < found[k].gl_pathc; i++)
+			checked += check_process(found[k].gl_pathv[i]);
+		globfree(&found[k]);
 	}
-	globfree(&found);
+	if (!checked)
+		cr_skip_test("no CPython here");
+}
+
+/* ---- fields that no header shows ---- */
+
+static const struct {
+	const char *name;
+	size_t at;
+} fields[] = {
+#define FIELD(field) { #field, offsetof(struct vz_pylayout, field) },
+	VZ_PYLAYOUT_FIELDS(FIELD)
+#undef FIELD
+};
+
+static uint32_t offset_of(const struct vz_pylayout *layout, const char *name)
+{
+	uint32_t offset = VZ_NO_OFFSET;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		if (!strcmp(fields[i].name, name))
+			memcpy(&offset, (const char *)layout + fields[i].at, sizeof(offset));
+	}
+	return offset;
+}
+
+/* The structure that a line names. */
+static uint64_t base_of(const struct vz_py *py, const char *word)
+{
+	uint64_t interp = 0, thread = 0;
+
+	vz_target_read(py->target, py->runtime + py->at.rt_interpreters_main, &interp, 8);
+	vz_target_read(py->target, interp + py->at.is_threads_head, &thread, 8);
+	return !strcmp(word, "runtime")  ? py->runtime
+	       : !strcmp(word, "interp") ? interp
+	       : !strcmp(word, "thread") ? thread
+					 : strtoull(word, NULL, 10);
+}
+
+static void check_field(const struct vz_py *py, const char *path, const char *name,
+			const char *base, uint64_t want, size_t bytes)
+{
+	uint64_t raddr = base_of(py, base), got = 0;
+	uint32_t offset = offset_of(&py->at, name);
+
+	if (!strcmp(name, "th_ident"))
+		cr_assert_eq(vz_target_read(py->target, raddr + py->at.th_handle, &raddr, 8), 0);
+	if (!strcmp(name, "ts_interp"))
+		want = base_of(py, "interp");
+	cr_assert_neq(offset, VZ_NO_OFFSET, "%s: no %s", path, name);
+	cr_assert_eq(vz_target_read(py->target, raddr + offset, &got, bytes), 0);
+	if (!strcmp(name, "fu_state"))
+		got &= 3;
+	cr_expect_eq(got, want, "%s: %s at %u is %#lx, not %#lx", path, name, offset, got, want);
+}
+
+static unsigned check_fields(const char *path, const char *text)
+{
+	char name[64], base[64];
+	unsigned bytes, n = 0;
+	struct kit_view view;
+	unsigned long want;
+	struct subject s;
+	FILE *out;
+
+	if (!vz_pylayout_find(python_minor(path), false) || !subject_python_text(&s, path, text))
+		return 0;
+	out = fdopen(dup(s.out), "r");
+	kit_view_open(&view, s.pid, path);
+	while (fscanf(out, "%63s %63s %lu %u", name, base, &want, &bytes) == 4 &&
+	       strcmp(name, "end") != 0) {
+		check_field(&view.py, path, name, base, want, bytes <= 8 ? bytes : 8);
+		n++;
+	}
+	cr_expect_str_eq(name, "end", "%s", path);
+	cr_expect_gt(n, 24, "%s: %u", path, n);
+	fclose(out);
+	kit_view_close(&view);
+	subject_end(&s);
+	return 1;
+}
+
+Test(pylayout, structures_without_header_are_as_probed, .timeout = 100)
+{
+	char *text = subject_script("structures.py");
+	unsigned checked = 0;
+	glob_t found[2];
+
+	find_pythons(&found[0]);
+	find_root_pythons(&found[1]);
+	for (int k = 0; k < 2; k++) {
+		for (size_t i = 0; i < found[k].gl_pathc; i++)
+			checked += check_fields(found[k].gl_pathv[i], text);
+		globfree(&found[k]);
+	}
+	free(text);
 	if (!checked)
 		cr_skip_test("no CPython here");
 }

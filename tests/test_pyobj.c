@@ -296,19 +296,6 @@ static bool check_line(const struct vz_py *py, const char *python, char *line, u
 
 /* ---- every interpreter ---- */
 
-static char *script(void)
-{
-	const char *source = getenv("VZ_SOURCE_DIR");
-	char path[1024], *text = calloc(1, 1 << 16);
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/tests/objects.py", source ? source : ".");
-	file = fopen(path, "r");
-	cr_assert(file && text && fread(text, 1, (1 << 16) - 1, file) > 0, "%s", path);
-	fclose(file);
-	return text;
-}
-
 /* The facts are told while the interpreter works on them, and checked when it waits. */
 static void check_python(const char *path, const char *text)
 {
@@ -357,7 +344,7 @@ static unsigned check_all(glob_t *found, const char *text)
 
 Test(pyobj, objects_are_what_python_says, .timeout = 100)
 {
-	char *text = script();
+	char *text = subject_script("objects.py");
 	unsigned checked;
 	glob_t found;
 

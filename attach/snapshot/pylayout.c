@@ -207,7 +207,7 @@ static uint64_t search_object(const struct vz_target *target, const struct vz_ma
 	for (size_t i = 0; i < maps->count && !found; i++) {
 		const struct vz_map *map = &maps->items[i];
 
-		if (map->writable && map->readable && map->start >= start && map->end <= end)
+		if (map->writable && map->readable && map->start < end && map->end > start)
 			found = search_map(target, map->start, map->end, interp_bytes);
 	}
 	return found;
