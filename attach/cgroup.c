@@ -182,6 +182,18 @@ bool vz_cgroup_says(const struct vz_cgroup *group, const char *file, const char 
 	return slurp_file(group, strlen(group->path), file, &text) == 0 && strstr(text, word);
 }
 
+bool vz_cgroup_frozen(pid_t pid)
+{
+	struct vz_cgroup group;
+
+	if (vz_cgroup_find(pid, "freezer", &group) == 0 && !group.v2 &&
+	    vz_cgroup_says(&group, "freezer.state", "FROZEN"))
+		return true;
+	/* The freezer of version 2 is no controller: it is in each group of the unified tree. */
+	return vz_cgroup_find(pid, "core", &group) == 0 && group.v2 &&
+	       vz_cgroup_says(&group, "cgroup.events", "frozen 1");
+}
+
 static int read_number(const struct vz_cgroup *group, size_t path_len, const char *file,
 		       uint64_t *ret)
 {

@@ -26,6 +26,9 @@ int vz_cgroup_locate(const char *groups, const char *mounts, const char *control
 /** Does FILE of the group hold WORD? */
 bool vz_cgroup_says(const struct vz_cgroup *group, const char *file, const char *word);
 
+/** Is process PID kept from running by a freezer of either version?  Both may be there. */
+bool vz_cgroup_frozen(pid_t pid);
+
 enum vz_resource { VZ_RESOURCE_MEMORY, VZ_RESOURCE_PIDS };
 
 struct vz_room {

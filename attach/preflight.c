@@ -144,16 +144,6 @@ static size_t count_in_state(const struct vz_tasks *tasks, const char *states)
 	return n;
 }
 
-static bool is_frozen(pid_t pid)
-{
-	struct vz_cgroup group;
-
-	if (vz_cgroup_find(pid, "freezer", &group) < 0)
-		return false;
-	return group.v2 ? vz_cgroup_says(&group, "cgroup.events", "frozen 1")
-			: vz_cgroup_says(&group, "freezer.state", "FROZEN");
-}
-
 /* Every thread, for a while: one in a disk wait now and then is normal. */
 static bool stays_asleep(const struct vz_scene *s)
 {
@@ -178,7 +168,7 @@ static void check_rest(struct vz_scene *s, struct vz_finding *f)
 	struct vz_err err;
 
 	vz_refusal(s, VZ_EXIT_UNSAFE, &err);
-	if (is_frozen(s->target->pid)) {
+	if (vz_cgroup_frozen(s->target->pid)) {
 		vz_err_why(&err, "it is paused: its control group is frozen");
 		vz_err_try(&err, "unpause the container or thaw the group, then run again");
 	} else if (count_in_state(&s->tasks, "Tt") > 0) {

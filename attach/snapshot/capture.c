@@ -16,7 +16,8 @@ enum {
 	STATUS_MAX = 1 << 16,
 	QUIET_TRIES = 3,
 };
-#define STOP_TIMEOUT_NS UINT64_C(50000000)
+/* A thread that its cgroup throttles cannot stop before its next period, most often of 100 ms. */
+#define STOP_TIMEOUT_NS UINT64_C(250000000)
 
 /* ---- memory: the copy first ---- */
 
@@ -209,7 +210,7 @@ static int explain_stop(struct vz_capture *c, int rc)
 	if (rc == -EPERM)
 		c->note = "it may not be stopped: another tracer has it, or ptrace is forbidden";
 	else if (rc == -ETIMEDOUT)
-		c->note = "it did not stop in 50 ms";
+		c->note = "it did not stop in 250 ms";
 	else if (rc == -EBUSY)
 		c->note = "job control stopped it meanwhile";
 	else

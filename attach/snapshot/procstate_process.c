@@ -209,16 +209,6 @@ static void look_at_throttle(struct vz_snapshot *s, struct vz_proc *proc, bool l
 	p->periods = grown(now.periods, proc->periods);
 }
 
-static bool is_frozen(pid_t pid)
-{
-	struct vz_cgroup group;
-
-	if (vz_cgroup_find(pid, "freezer", &group) < 0)
-		return false;
-	return group.v2 ? vz_cgroup_says(&group, "cgroup.events", "frozen 1")
-			: vz_cgroup_says(&group, "freezer.state", "FROZEN");
-}
-
 /* "some avg10=1.23 avg60=..." of its group, else of the machine; -1: unknown. */
 static double memory_pressure(pid_t pid)
 {
@@ -255,12 +245,16 @@ void vz_procstate_process(const struct vz_target *target, bool last, struct vz_s
 	if (!target->pid || !proc || vz_status_read(target->pid, 0, &status) < 0)
 		return;
 	p->state = status.state;
-	p->stopped = status.state == 'T' || status.state == 't';
 	p->tracer = status.tracer_pid;
+	if (p->tracer == getpid()) { /* a stop of ours that came late */
+		p->tracer = 0;
+		p->state = p->state == 't' ? 'R' : p->state;
+	}
+	p->stopped = p->state == 'T' || p->state == 't';
 	p->parent = status.ppid;
 	p->rss_bytes = status.rss_bytes;
 	p->swap_bytes = status.swap_bytes;
-	p->frozen = is_frozen(target->pid);
+	p->frozen = vz_cgroup_frozen(target->pid);
 	look_at_throttle(s, proc, last);
 	if (last)
 		return;

@@ -166,6 +166,23 @@ static void note_look(struct vz_taking *k, struct vz_snap_thread *t, unsigned lo
 	}
 }
 
+/* A stop wakes a sleeper for a moment: that is no movement of its own. */
+static void sleep_again(const struct vz_taking *k, struct vz_snap_thread *t)
+{
+	const struct timespec pause = { 0, 50000 };
+	struct vz_look look;
+
+	for (int i = 0; i < 40; i++) {
+		memset(&look, 0, sizeof(look));
+		if (vz_procstate_look(k->snapshot->pid, t->tid, &look) < 0)
+			return;
+		if (look.state != 'R' && look.state != 't')
+			break;
+		nanosleep(&pause, NULL);
+	}
+	t->looks[0].switches = look.switches;
+}
+
 static void first_copy(struct vz_taking *k, size_t i)
 {
 	struct vz_snap_thread *t = &k->snapshot->threads[i];
@@ -189,6 +206,8 @@ static void first_copy(struct vz_taking *k, size_t i)
 		wish.stop_sleeper = true;
 		if (vz_capture_thread(k->capture, &k->py, k->maps, t->tid, &wish) == 0)
 			unwind(k, i);
+		if (k->capture->stopped_ns)
+			sleep_again(k, t);
 	}
 	keep_raw(k, i);
 	t->copied = k->capture->copied;
