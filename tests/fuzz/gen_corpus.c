@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/procfs.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -353,6 +354,124 @@ static void texts(void)
 	write_seed("fuzz_maps", 4, "\2", 1, "7 0x0 0x7f 0x1 0xffffffff 0x2 0x3 0x7ffd 0x7f1", 46);
 }
 
+/* ---- files of symbols, and the like ---- */
+
+struct symbol_file {
+	Elf64_Ehdr header;
+	Elf64_Shdr sections[6]; /* none, text, symbols, strings, link, names of sections */
+	Elf64_Sym symbols[3];
+	char strings[16];
+	char link[16];
+	char names[32];
+};
+
+static Elf64_Shdr section(unsigned type, size_t offset, size_t size)
+{
+	return (Elf64_Shdr){ .sh_type = type, .sh_offset = offset, .sh_size = size };
+}
+
+static void symbol_files(void)
+{
+	struct symbol_file f = { .strings = "\0first\0second",
+				 .link = "x.debug",
+				 .names = "\0.gnu_debuglink" };
+
+	memcpy(f.header.e_ident, ELFMAG, SELFMAG);
+	f.header.e_ident[EI_CLASS] = ELFCLASS64;
+	f.header.e_ident[EI_DATA] = ELFDATA2LSB;
+	f.header.e_type = ET_DYN;
+	f.header.e_machine = EM_X86_64;
+	f.header.e_shoff = offsetof(struct symbol_file, sections);
+	f.header.e_shentsize = sizeof(Elf64_Shdr);
+	f.header.e_shnum = 6;
+	f.header.e_shstrndx = 5;
+	f.sections[1] = section(SHT_PROGBITS, 0, 0);
+	f.sections[1].sh_flags = SHF_EXECINSTR;
+	f.sections[2] =
+		section(SHT_SYMTAB, offsetof(struct symbol_file, symbols), sizeof(f.symbols));
+	f.sections[2].sh_entsize = sizeof(Elf64_Sym);
+	f.sections[2].sh_link = 3;
+	f.sections[3] =
+		section(SHT_STRTAB, offsetof(struct symbol_file, strings), sizeof(f.strings));
+	f.sections[4] = section(SHT_PROGBITS, offsetof(struct symbol_file, link), sizeof(f.link));
+	f.sections[4].sh_name = 1;
+	f.sections[5] = section(SHT_STRTAB, offsetof(struct symbol_file, names), sizeof(f.names));
+	for (unsigned i = 1; i < 3; i++)
+		f.symbols[i] = (Elf64_Sym){ .st_name = i == 1 ? 1 : 7,
+					    .st_value = 0x1000 * i,
+					    .st_size = 64,
+					    .st_shndx = 1,
+					    .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC) };
+	write_seed("fuzz_symbols", 0, "", 1, &f, sizeof(f));
+}
+
+static void symbol_texts(void)
+{
+	static const char *const all[] = {
+		"\1"
+		"7f0010 20 py::work\n7f0040 10 other\n",
+		"\2"
+		"   0: 0100007F:9CBC 0100007F:1538 01 00000010:00000020 00:00000000 00000000  1000"
+		"        0 12345 1 0\n",
+		"\2"
+		"0000000000000000: 00000002 00000000 00010000 0001 01 12345 /run/a.sock\n",
+		"\3"
+		"20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 0:5 / /a\\040b rw - nfs4 s:/x rw\n",
+		"\3"
+		"2: POSIX  ADVISORY  WRITE 200 08:01:78 0 EOF\n2: -> POSIX ADVISORY WRITE 7 0 "
+		"EOF\n",
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		write_seed("fuzz_symbols", 1 + (int)i, all[i], 1, all[i] + 1, strlen(all[i] + 1));
+}
+
+/* ---- core dumps ---- */
+
+struct __attribute__((packed)) dump {
+	Elf64_Ehdr header;
+	Elf64_Phdr phdrs[2];
+	Elf64_Nhdr status_note;
+	char status_name[8];
+	struct elf_prstatus status;
+	Elf64_Nhdr file_note;
+	char file_name[8];
+	uint64_t files[5];
+	char path[8];
+	char memory[64];
+};
+
+static void dumps(void)
+{
+	struct dump d = { .status_name = "CORE",
+			  .file_name = "CORE",
+			  .path = "/x",
+			  .files = { 1, 4096, 0x10000, 0x11000, 0 } };
+
+	memcpy(d.header.e_ident, ELFMAG, SELFMAG);
+	d.header.e_ident[EI_CLASS] = ELFCLASS64;
+	d.header.e_ident[EI_DATA] = ELFDATA2LSB;
+	d.header.e_type = ET_CORE;
+	d.header.e_machine = EM_X86_64;
+	d.header.e_phoff = offsetof(struct dump, phdrs);
+	d.header.e_phentsize = sizeof(Elf64_Phdr);
+	d.header.e_phnum = 2;
+	d.phdrs[0] = (Elf64_Phdr){ .p_type = PT_NOTE,
+				   .p_offset = offsetof(struct dump, status_note),
+				   .p_filesz = offsetof(struct dump, memory) -
+					       offsetof(struct dump, status_note) };
+	d.phdrs[1] = (Elf64_Phdr){ .p_type = PT_LOAD,
+				   .p_flags = PF_R | PF_X,
+				   .p_vaddr = 0x10000,
+				   .p_offset = offsetof(struct dump, memory),
+				   .p_filesz = 64,
+				   .p_memsz = 4096 };
+	d.status_note = (Elf64_Nhdr){ 5, sizeof(d.status), NT_PRSTATUS };
+	d.file_note = (Elf64_Nhdr){ 5, sizeof(d.files) + sizeof(d.path), NT_FILE };
+	d.status.pr_pid = 7;
+	write_seed("fuzz_core", 0, "", 0, &d, sizeof(d));
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -367,5 +486,8 @@ int main(int argc, char **argv)
 	structures();
 	frames();
 	texts();
+	symbol_files();
+	symbol_texts();
+	dumps();
 	return 0;
 }
