@@ -2,6 +2,7 @@
 #include "attach/snapshot/capture.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -218,11 +219,20 @@ static int explain_stop(struct vz_capture *c, int rc)
 	return rc == -ESRCH ? rc : -EBUSY;
 }
 
-static int copy_stopped(struct vz_capture *c, const struct vz_py *py, const struct vz_maps *maps,
-			pid_t tid, const struct vz_capture_wish *wish)
+struct stop {
+	struct vz_capture *c;
+	const struct vz_py *py;
+	const struct vz_maps *maps;
+	pid_t tid;
+	const struct vz_capture_wish *wish;
+	int rc;
+};
+
+static int stop_and_copy(const struct stop *s)
 {
+	struct vz_capture *c = s->c;
 	struct vz_tracee t;
-	int rc = vz_tracee_stop(&t, tid, STOP_TIMEOUT_NS);
+	int rc = vz_tracee_stop(&t, s->tid, STOP_TIMEOUT_NS);
 
 	if (rc < 0)
 		return explain_stop(c, rc);
@@ -231,14 +241,41 @@ static int copy_stopped(struct vz_capture *c, const struct vz_py *py, const stru
 		vz_tracee_detach(&t);
 		return explain_stop(c, rc);
 	}
-	if (wish->what & VZ_CAPTURE_STACK)
-		copy_stack(c, maps, vz_arch_sp(&c->cpu), wish->ident);
-	walk_python(c, py, wish);
+	if (s->wish->what & VZ_CAPTURE_STACK)
+		copy_stack(c, s->maps, vz_arch_sp(&c->cpu), s->wish->ident);
+	walk_python(c, s->py, s->wish);
 	vz_tracee_let_go(&t, &c->cpu);
 	c->stopped_ns = t.resume_ns - t.interrupt_ns; /* at most */
 	c->has_cpu = c->registers_known = true;
 	c->copied = VZ_COPIED_STOPPED;
 	return 0;
+}
+
+static void *run_stop(void *arg)
+{
+	const struct sched_param soon = { .sched_priority = 1 };
+	struct stop *s = arg;
+
+	/* Where we may: a busy machine must not make the stop long. */
+	pthread_setschedparam(pthread_self(), SCHED_RR, &soon);
+	s->rc = stop_and_copy(s);
+	return NULL;
+}
+
+/*
+ * By a thread of ours that ends with it: a thread that would not stop (it gets no CPU, say)
+ * cannot be let go of in any other way, and would stop later and stay so.
+ */
+static int copy_stopped(struct vz_capture *c, const struct vz_py *py, const struct vz_maps *maps,
+			pid_t tid, const struct vz_capture_wish *wish)
+{
+	struct stop s = { c, py, maps, tid, wish, -EAGAIN };
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, run_stop, &s) != 0)
+		return explain_stop(c, -EAGAIN);
+	pthread_join(thread, NULL);
+	return s.rc;
 }
 
 /* ---- any thread ---- */

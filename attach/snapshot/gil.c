@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* gil.c - who has the GIL, who waits for it, and whether it moves. */
+#include <string.h>
+
 #include "attach/snapshot/rooms.h"
 
 /* Address of struct _gil_runtime_state; 0: there is none, or it is not known. */
@@ -64,6 +66,35 @@ static bool read_collecting(const struct vz_py *py)
 	return py->at.is_gc_collecting != VZ_NO_OFFSET &&
 	       vz_py_word(py, py->runtime + py->at.rt_interpreters_main, &interp) == 0 &&
 	       vz_py_u32(py, interp + py->at.is_gc_collecting, &collecting) == 0 && collecting == 1;
+}
+
+/* A wait for the GIL is made of short ones: between two of them its futex is not seen. */
+static bool is_taking(const struct vz_snap_thread *t)
+{
+	static const char *const names[] = { "take_gil", "_PyEval_AcquireLock",
+					     "PyEval_RestoreThread", "PyEval_AcquireThread",
+					     "PyGILState_Ensure" };
+
+	for (size_t i = 0; i < t->nframes && t->frames[i].kind == VZ_FRAME_NATIVE; i++) {
+		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+			if (!strcmp(t->frames[i].function, names[k]))
+				return true;
+		}
+	}
+	return false;
+}
+
+void vz_snapshot_gil_names(struct vz_snapshot *s)
+{
+	const struct vz_snap_process *p = &s->process;
+
+	for (size_t i = 0; i < s->nthreads; i++) {
+		struct vz_snap_thread *t = &s->threads[i];
+
+		if (p->gil_known && p->gil_locked && p->gil_holder >= 0 &&
+		    (int)i != p->gil_holder && t->order_known && is_taking(t))
+			t->waits_gil = true;
+	}
 }
 
 void vz_snapshot_gil(const struct vz_scene_snapshot *scene, unsigned look)

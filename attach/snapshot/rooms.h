@@ -63,6 +63,8 @@ void vz_snapshot_merge(const struct vz_scene_snapshot *scene, const struct vz_na
 		       const struct vz_raw_stack *python, struct vz_snap_thread *t);
 /** The GIL of the main interpreter, into .process and the threads, at look number LOOK. */
 void vz_snapshot_gil(const struct vz_scene_snapshot *scene, unsigned look);
+/** Threads on their way to the GIL that were awake for a moment, told by their merged frames. */
+void vz_snapshot_gil_names(struct vz_snapshot *snapshot);
 /** The verdict, from what is in the snapshot alone. */
 void vz_verdict_find(struct vz_snapshot *snapshot);
 

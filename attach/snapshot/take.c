@@ -220,6 +220,19 @@ static void first_copy(struct vz_taking *k, size_t i)
 	k->tasks[i] = k->capture->task;
 }
 
+/* Our own stop of a sleeper was a switch, too: it must not look as if it had run. */
+static void forget_stop(struct vz_taking *k, struct vz_snap_thread *t)
+{
+	const struct vz_look before = t->looks[0];
+
+	if (!t->stopped_ns || !t->nlooks ||
+	    vz_procstate_look(k->snapshot->pid, t->tid, &t->looks[0]) < 0)
+		return;
+	t->looks[0].at_ns = before.at_ns;
+	t->looks[0].cpu_ns = before.cpu_ns;
+	t->looks[0].state = before.state;
+}
+
 static void first_look(struct vz_taking *k)
 {
 	struct vz_snapshot *s = k->snapshot;
@@ -234,6 +247,7 @@ static void first_look(struct vz_taking *k)
 			t->asleep_ns = vz_procstate_asleep(s->pid, t->tid);
 		}
 		first_copy(k, i);
+		forget_stop(k, t);
 		vz_procstate_wait(k->target, &k->tasks[i], s, t);
 	}
 	vz_snapshot_gil(&k->scene, 0);
@@ -336,6 +350,7 @@ static void read_python_parts(struct vz_taking *k)
 	vz_snapshot_greenlets(&k->scene);
 	for (size_t i = 0; i < s->nthreads; i++)
 		vz_snapshot_merge(&k->scene, k->native[i], &k->raw[i], &s->threads[i]);
+	vz_snapshot_gil_names(s);
 	if (k->take->locals)
 		vz_snapshot_locals(&k->scene);
 }

@@ -101,10 +101,10 @@ void vz_verdict_find(struct vz_snapshot *s)
 {
 	/* What explains most comes first: a stopped process has deadlocks and busy loops, too. */
 	static bool (*const rules[])(struct vz_snapshot *) = {
-		vz_rule_stopped, vz_rule_deadlock,      vz_rule_orphaned, vz_rule_collecting,
-		vz_rule_gil,     vz_rule_loop,          vz_rule_disk,     vz_rule_throttled,
-		vz_rule_swapped, vz_rule_task_deadlock, vz_rule_waiting,  vz_rule_busy,
-		vz_rule_idle,
+		vz_rule_stopped,   vz_rule_deadlock, vz_rule_orphaned,      vz_rule_collecting,
+		vz_rule_gil,       vz_rule_loop,     vz_rule_greenlets,     vz_rule_disk,
+		vz_rule_throttled, vz_rule_swapped,  vz_rule_task_deadlock, vz_rule_waiting,
+		vz_rule_busy,      vz_rule_idle,
 	};
 
 	s->verdict = (struct vz_verdict){ .sentence = "", .advice = "" };

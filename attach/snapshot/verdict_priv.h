@@ -64,6 +64,7 @@ bool vz_rule_swapped(struct vz_snapshot *s);
 bool vz_rule_collecting(struct vz_snapshot *s);
 bool vz_rule_gil(struct vz_snapshot *s);
 bool vz_rule_loop(struct vz_snapshot *s);
+bool vz_rule_greenlets(struct vz_snapshot *s);
 bool vz_rule_busy(struct vz_snapshot *s);
 bool vz_rule_waiting(struct vz_snapshot *s);
 bool vz_rule_idle(struct vz_snapshot *s);

@@ -182,6 +182,42 @@ bool vz_rule_loop(struct vz_snapshot *s)
 	return false;
 }
 
+/* Greenlets that are parked in the same thread wait for its running one to give way. */
+static unsigned count_greenlets(const struct vz_snapshot *s, int thread)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < s->ntasks; i++)
+		n += s->tasks[i].greenlet && s->tasks[i].thread == thread;
+	return n;
+}
+
+bool vz_rule_greenlets(struct vz_snapshot *s)
+{
+	for (size_t i = 0; i < s->nthreads; i++) {
+		const struct vz_snap_thread *t = &s->threads[i];
+		unsigned parked = count_greenlets(s, (int)i);
+		bool asleep = vz_is_still(s, (int)i) && t->wait.nr >= 0;
+
+		if (!parked || t->idle || t->waits_gil || (t->wait.kind == VZ_WAIT_POLL && asleep))
+			continue;
+		if (!asleep && !(vz_is_running(s, (int)i) && vz_is_same_frames(s, (int)i, 2)))
+			continue;
+		vz_verdict_say(
+			s, VZ_VERDICT_LOOP_BLOCKED, (int)i,
+			"event loop blocked: the running greenlet of %s %s at %s%s, and does "
+			"not give way to the others",
+			vz_say_thread(s, (int)i),
+			asleep ? vz_say_wait(s, (int)i) : "runs without a break",
+			vz_say_place(s, (int)i), vz_say_since(s, (int)i));
+		vz_verdict_evidence(s, "%u greenlet%s of this thread cannot run", parked,
+				    parked == 1 ? "" : "s");
+		vz_verdict_advise(s, "use calls that give way (monkey patching), or a thread pool");
+		return true;
+	}
+	return false;
+}
+
 /* ---- the machine ---- */
 
 static bool always_in_state(const struct vz_snap_thread *t, char state)
@@ -318,7 +354,7 @@ bool vz_rule_busy(struct vz_snapshot *s)
 		if (most < 0 || used > used_ns(&s->threads[most]))
 			most = (int)i;
 	}
-	if (most < 0 || !looked || together * 10 < looked * 6)
+	if (most < 0 || !looked || (together * 10 < looked * 6 && !vz_is_running(s, most)))
 		return false;
 	if (vz_is_running(s, most))
 		say_busy(s, most);

@@ -184,34 +184,9 @@ static bool joins_worker(const struct vz_snapshot *s, int i)
 	return false;
 }
 
-static bool is_event_wait(const struct vz_snapshot *s, int i)
-{
-	const struct vz_snap_thread *t = &s->threads[i];
-	const struct vz_snap_lock *l = t->lock >= 0 ? &s->locks[t->lock] : NULL;
-
-	return l && l->owner < 0 && strstr(l->kind, "Event");
-}
-
-/* The main thread waits to be told to end while all others, and there are some, wait for work. */
-static bool waits_for_end(const struct vz_snapshot *s, int i)
-{
-	unsigned others = 0;
-
-	if (!s->threads[i].main || !is_event_wait(s, i))
-		return false;
-	for (size_t k = 0; k < s->nthreads; k++) {
-		if ((int)k == i || !s->threads[k].tstate)
-			continue;
-		if (!waits_for_work(s, (int)k))
-			return false;
-		others++;
-	}
-	return others > 0;
-}
-
 static bool is_at_rest(const struct vz_snapshot *s, int i)
 {
-	return waits_for_work(s, i) || joins_worker(s, i) || waits_for_end(s, i);
+	return waits_for_work(s, i) || joins_worker(s, i);
 }
 
 static bool matters(const struct vz_snapshot *s, int i)
@@ -338,6 +313,27 @@ static bool say_file_lock(struct vz_snapshot *s, int focus, int root)
 	return true;
 }
 
+/*
+ * A program's main thread may wait for an event that says "end", while its workers wait for
+ * work; or for one that a dead worker should have set.  Nothing tells these two apart.
+ */
+static bool is_perhaps_the_end(const struct vz_snapshot *s, int i)
+{
+	const struct vz_snap_thread *t = &s->threads[i];
+	unsigned others = 0;
+
+	if (!t->main || t->lock < 0 || strcmp(s->locks[t->lock].name, "threading.Event.wait") != 0)
+		return false;
+	for (size_t k = 0; k < s->nthreads; k++) {
+		if ((int)k == i || !s->threads[k].tstate)
+			continue;
+		if (!is_at_rest(s, (int)k))
+			return false;
+		others++;
+	}
+	return others > 0;
+}
+
 /* Facts only: that it waits, for what, and that nobody is known to be about to end it. */
 static bool say_lock(struct vz_snapshot *s, int focus, int root)
 {
@@ -346,6 +342,15 @@ static bool say_lock(struct vz_snapshot *s, int focus, int root)
 
 	if (!l)
 		return false;
+	if (is_perhaps_the_end(s, root)) {
+		vz_verdict_say(s, VZ_VERDICT_UNKNOWN, root,
+			       "unknown: %s waits for a threading.Event at %s%s, and all other "
+			       "threads wait for work; whether it should have been set is not "
+			       "recorded anywhere",
+			       vz_say_thread(s, root), vz_say_place(s, root),
+			       vz_say_since(s, root));
+		return true;
+	}
 	vz_verdict_say(s, VZ_VERDICT_LOCK, root, "waiting for %s: %s is at %s%s%s%s",
 		       vz_say_lock(s, t->lock), vz_say_thread(s, root), vz_say_place(s, root),
 		       vz_say_since(s, root),

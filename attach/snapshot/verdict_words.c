@@ -148,7 +148,14 @@ bool vz_is_running(const struct vz_snapshot *s, int thread)
 	const struct vz_snap_thread *t = &s->threads[thread];
 	const struct vz_look *first = &t->looks[0], *last = &t->looks[VZ_LOOKS - 1];
 
-	return !s->from_core && t->nlooks == VZ_LOOKS && last->at_ns > first->at_ns &&
+	bool runnable = true;
+
+	if (s->from_core || t->nlooks != VZ_LOOKS || last->at_ns <= first->at_ns)
+		return false;
+	for (size_t i = 0; i < VZ_LOOKS; i++)
+		runnable = runnable && t->looks[i].state == 'R';
+	/* On a machine with other work to do it may get less than it would take. */
+	return (runnable && last->cpu_ns > first->cpu_ns) ||
 	       (last->cpu_ns - first->cpu_ns) * 10 > (last->at_ns - first->at_ns) * 6;
 }
 
