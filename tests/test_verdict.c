@@ -293,6 +293,7 @@ Test(verdict, threads_that_share_a_cpu_are_busy_together)
 		run(&s->threads[i]);
 		for (size_t k = 0; k < VZ_LOOKS; k++)
 			s->threads[i].looks[k].cpu_ns = k * (16 + (unsigned)i) * MS;
+		s->threads[i].looks[1].state = 'S'; /* not its turn */
 	}
 	must(s, VZ_VERDICT_BUSY, "3 threads|T2 (102)");
 }
