@@ -44,8 +44,9 @@ static void print_thread(const struct vz_py *py, const struct vz_pythread *threa
 {
 	ssize_t n = vz_pystack_walk(py, thread->raddr, frames, MAX_FRAMES);
 
-	vz_text_add(t, "{\"tid\":%d,\"error\":%d,\"frames\":[", (int)thread->native_tid,
-		    n < 0 ? (int)n : 0);
+	vz_text_add(t, "{\"tid\":%d,\"error\":%d", (int)thread->native_tid, n < 0 ? (int)n : 0);
+	vz_json_number(t, "tstate", thread->raddr);
+	vz_text_add(t, ",\"frames\":[");
 	for (ssize_t i = 0; i < n; i++) {
 		if (i)
 			vz_text_add(t, ",");

@@ -22,14 +22,6 @@ enum {
 	/* Who owns a frame, 3.11+. */
 	OWNED_BY_GENERATOR = 1,
 	OWNED_BY_INTERPRETER = 3, /* on the C stack of the evaluator; no Python code; 3.12+ */
-	/* Instructions, 3.8-3.10; 3.11, 3.12. */
-	OP_YIELD_FROM = 72,
-	OP_RESUME_QUICK = 150, /* 3.11 */
-	OP_RESUME = 151,
-	OP_INSTRUMENTED_RESUME = 240, /* 3.12 */
-	RESUME_AFTER_YIELD_FROM = 2,
-	/* Suspended, in PyFrameObject 3.10, generators 3.11, 3.12. */
-	STATE_SUSPENDED = -1,
 };
 
 /* ---- thread states ---- */
@@ -145,6 +137,7 @@ struct walker {
 	bool with_cframes; /* 3.10, 3.11: CFRAME is that of the evaluator that runs the next frame
 			    */
 	uint64_t tstate, cframe;
+	unsigned cframes_missing;
 	/* Frames lie one behind the other, called above caller, from 3.11 on. */
 	uint64_t window;
 	size_t window_len;
@@ -162,11 +155,6 @@ struct raw {
 	bool is_entry; /* 3.11 */
 };
 
-static bool object_frames(const struct vz_py *py)
-{
-	return py->at.minor <= 10;
-}
-
 static uint32_t frame_span(const struct vz_pylayout *at)
 {
 	const uint32_t objects[] = { at->fr_back, at->fr_code, at->fr_lasti, at->fr_gen };
@@ -183,6 +171,7 @@ static void walker_init(const struct vz_py *py, struct walker *w)
 	w->span = frame_span(&py->at);
 	w->with_cframes = py->at.minor == 10 || py->at.minor == 11;
 	w->tstate = w->cframe = 0;
+	w->cframes_missing = 0;
 	w->window_len = 0;
 	for (size_t i = 0; i < NCODES; i++)
 		w->codes[i].raddr = 0;
@@ -197,7 +186,7 @@ static int fetch(struct walker *w, uint64_t raddr, struct vz_pyspan *ret)
 	    w->window_len - (raddr - w->window) < w->span) {
 		uint64_t start = raddr + w->span - WINDOW_BYTES;
 
-		if (object_frames(w->py) || raddr < WINDOW_BYTES ||
+		if (vz_py_object_frames(w->py) || raddr < WINDOW_BYTES ||
 		    vz_target_read(w->py->target, start, w->bytes, WINDOW_BYTES) < 0) {
 			w->window_len = 0;
 			return vz_pyspan_read(w->py, raddr, w->span, ret);
@@ -221,7 +210,7 @@ static int read_frame(struct walker *w, uint64_t raddr, struct raw *ret)
 		return rc;
 	memset(ret, 0, sizeof(*ret));
 	ret->raddr = raddr;
-	if (object_frames(w->py)) {
+	if (vz_py_object_frames(w->py)) {
 		ret->previous = vz_pyspan_word(&span, at->fr_back);
 		ret->code = vz_pyspan_word(&span, at->fr_code);
 		ret->lasti = vz_pyspan_int(&span, at->fr_lasti);
@@ -293,7 +282,7 @@ static int32_t instruction(const struct vz_py *py, const struct vz_pycode *code,
 static bool is_incomplete(const struct vz_py *py, const struct vz_pycode *code,
 			  const struct raw *raw, int32_t instr)
 {
-	if (object_frames(py) || raw->owner == OWNED_BY_GENERATOR)
+	if (vz_py_object_frames(py) || raw->owner == OWNED_BY_GENERATOR)
 		return false;
 	return instr >= -1 && (instr == -1 ? -1 : instr / 2) < code->first_traceable;
 }
@@ -303,11 +292,22 @@ static bool is_base(const struct vz_py *py, const struct raw *raw)
 	return py->at.minor >= 12 && raw->owner >= OWNED_BY_INTERPRETER;
 }
 
-/* 0: not found; the evaluator's own record on the C stack, and step to that of the next one. */
+/* The last record is part of the thread state; what it calls its previous one, nobody sets in 3.10.
+ */
+static bool is_root(const struct walker *w, uint64_t cframe)
+{
+	return cframe - w->tstate < TSTATE_BYTES;
+}
+
+/* The evaluator's own record on the C stack, and step to the next one; 0: there is none. */
 static uint64_t next_cframe(struct walker *w)
 {
 	uint64_t ret = w->cframe;
 
+	if (is_root(w, ret)) {
+		w->cframes_missing++;
+		return 0;
+	}
 	if (ret && vz_py_word(w->py, ret + w->py->at.cf_previous, &w->cframe) < 0)
 		w->cframe = 0;
 	return ret;
@@ -325,7 +325,7 @@ static void set_base(const struct vz_py *py, const struct raw *base, struct vz_p
 
 static void set_entry(struct walker *w, const struct raw *raw, struct vz_pyframe *frame)
 {
-	frame->entry = object_frames(w->py) || raw->is_entry;
+	frame->entry = vz_py_object_frames(w->py) || raw->is_entry;
 	if (frame->entry && w->with_cframes)
 		frame->c_stack = next_cframe(w);
 }
@@ -351,10 +351,10 @@ static int first_frame(struct walker *w, uint64_t tstate, uint64_t *ret)
 	const struct vz_pylayout *at = &w->py->at;
 
 	w->tstate = tstate;
-	if (at->ts_cframe != VZ_NO_OFFSET && at->minor <= 12 &&
+	if (at->minor >= 10 && at->minor <= 12 &&
 	    vz_py_word(w->py, tstate + at->ts_cframe, &w->cframe) < 0)
 		return -EFAULT;
-	if (object_frames(w->py))
+	if (vz_py_object_frames(w->py))
 		return vz_py_word(w->py, tstate + at->ts_frame, ret);
 	if (at->minor <= 12)
 		return vz_py_word(w->py, w->cframe + at->cf_current_frame, ret);
@@ -362,14 +362,50 @@ static int first_frame(struct walker *w, uint64_t tstate, uint64_t *ret)
 }
 
 /*
- * Records and frames go together one by one, but for the last record, which is part of the
- * thread state: if they do not, none of them can be relied on.  What the last record calls its
- * previous one is set by nobody in 3.10.
+ * Where an evaluator begins or ends there is for a moment one record more or less than there are
+ * frames: the outermost ones belong together.  The address of each entry is that of the entry
+ * before it, the first one gets FIRST.
  */
-static void check_cframes(const struct walker *w, struct vz_pyframe *frames, size_t count)
+static void shift_out(struct vz_pyframe *frames, size_t count, uint64_t first)
 {
-	if (!w->with_cframes || w->cframe - w->tstate < TSTATE_BYTES)
+	for (size_t i = 0; i < count; i++) {
+		uint64_t own = frames[i].c_stack;
+
+		if (!frames[i].entry)
+			continue;
+		frames[i].c_stack = first;
+		first = own;
+	}
+}
+
+static void shift_in(struct vz_pyframe *frames, size_t count, uint64_t last)
+{
+	for (size_t i = count; i-- > 0;) {
+		uint64_t own = frames[i].c_stack;
+
+		if (!frames[i].entry)
+			continue;
+		frames[i].c_stack = last;
+		last = own;
+	}
+}
+
+/* Records and frames go together one by one: if they do not, none can be relied on. */
+static void check_cframes(struct walker *w, struct vz_pyframe *frames, size_t count)
+{
+	uint64_t more;
+
+	if (!w->with_cframes || (is_root(w, w->cframe) && !w->cframes_missing))
 		return;
+	if (is_root(w, w->cframe) && w->cframes_missing == 1) {
+		shift_out(frames, count, 0);
+		return;
+	}
+	more = next_cframe(w);
+	if (is_root(w, w->cframe) && !w->cframes_missing) {
+		shift_in(frames, count, more);
+		return;
+	}
 	for (size_t i = 0; i < count; i++)
 		frames[i].c_stack = 0;
 }
@@ -413,168 +449,49 @@ static ssize_t walk(struct walker *w, uint64_t raddr, struct vz_pyframe *frames,
 	return (ssize_t)count;
 }
 
+/* 3.11, 3.12: the evaluator may not have said yet which frame it runs; its caller has. */
+static ssize_t walk_from_caller(struct walker *w, uint64_t cframe, struct vz_pyframe *frames,
+				size_t max)
+{
+	uint64_t raddr;
+
+	w->cframes_missing = 0;
+	if (is_root(w, cframe) ||
+	    vz_py_word(w->py, cframe + w->py->at.cf_previous, &w->cframe) < 0 ||
+	    vz_py_word(w->py, w->cframe + w->py->at.cf_current_frame, &raddr) < 0)
+		return -EFAULT;
+	return walk(w, raddr, frames, max);
+}
+
 ssize_t vz_pystack_walk(const struct vz_py *py, uint64_t tstate, struct vz_pyframe *frames,
 			size_t max)
 {
 	struct walker w;
-	uint64_t raddr;
-	int rc;
+	uint64_t raddr, cframe;
+	ssize_t rc, again;
 
 	walker_init(py, &w);
 	rc = first_frame(&w, tstate, &raddr);
-	return rc < 0 ? rc : walk(&w, raddr, frames, max);
-}
-
-/* ---- generators and coroutines ---- */
-
-/* States of a generator, 3.11+: the numbers changed. */
-static bool state_ended(const struct vz_py *py, int8_t state)
-{
-	return py->at.minor >= 15 ? state < 0 || state > 4 : state > 0;
-}
-
-/* Suspended where it waits for another one; before 3.13 the instruction tells that. */
-static bool state_waits(const struct vz_py *py, int8_t state)
-{
-	if (py->at.minor >= 15)
-		return state == 2 || state == 3;
-	return state == STATE_SUSPENDED;
-}
-
-static int generator_state(const struct vz_py *py, uint64_t gen, int8_t *ret)
-{
-	uint8_t state;
-	int rc = vz_py_u8(py, gen + py->at.ge_frame_state, &state);
-
-	*ret = (int8_t)state;
-	return rc;
-}
-
-static int generator_frame(const struct vz_py *py, uint64_t gen, uint64_t *ret)
-{
-	int8_t state;
-	int rc;
-
-	if (object_frames(py)) {
-		rc = vz_py_word(py, gen + py->at.ge_frame, ret);
-		return rc < 0 ? rc : *ret ? 0 : -ENOENT;
-	}
-	rc = generator_state(py, gen, &state);
 	if (rc < 0)
 		return rc;
-	*ret = gen + py->at.ge_iframe;
-	return state_ended(py, state) ? -ENOENT : 0;
+	cframe = w.cframe;
+	rc = walk(&w, raddr, frames, max);
+	if (rc >= 0 || rc == -E2BIG || py->at.minor < 11 || py->at.minor > 12)
+		return rc;
+	again = walk_from_caller(&w, cframe, frames, max);
+	return again < 0 && again != -E2BIG ? rc : again;
 }
 
-int vz_pygen_frame(const struct vz_py *py, uint64_t gen, struct vz_pyframe *ret)
+int vz_pyframe_read(const struct vz_py *py, uint64_t raddr, struct vz_pyframe *ret)
 {
 	struct walker w;
 	struct raw raw;
-	uint64_t raddr;
-	int rc = generator_frame(py, gen, &raddr);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	walker_init(py, &w);
+	w.with_cframes = false;
 	rc = read_frame(&w, raddr, &raw);
-	if (rc < 0)
-		return rc;
-	rc = convert(&w, &raw, ret);
-	ret->generator = true;
-	ret->entry = false;
+	if (rc == 0)
+		rc = convert(&w, &raw, ret);
 	return rc < 0 ? rc : 0;
-}
-
-/* Is the instruction behind the current one of the FRAME so that it waits for another? */
-static bool code_waits(const struct vz_py *py, const struct vz_pyframe *frame)
-{
-	struct vz_pycode code;
-	uint64_t start, len;
-	uint8_t next[2];
-
-	if (frame->instr < 0 || vz_pycode_read(py, frame->code, &code) < 0)
-		return false;
-	start = code.bytecode;
-	if (object_frames(py) && vz_pybytes(py, code.bytecode, &start, &len) < 0)
-		return false;
-	if (vz_target_read(py->target, start + (uint64_t)frame->instr + 2, next, 2) < 0)
-		return false;
-	if (object_frames(py))
-		return next[0] == OP_YIELD_FROM;
-	return (next[0] == OP_RESUME ||
-		next[0] == (py->at.minor == 11 ? OP_RESUME_QUICK : OP_INSTRUMENTED_RESUME)) &&
-	       next[1] >= RESUME_AFTER_YIELD_FROM;
-}
-
-/* Where the slot is that holds what a suspended object frame waits for. */
-static int object_frame_top(const struct vz_py *py, uint64_t frame, uint64_t *ret)
-{
-	const struct vz_pylayout *at = &py->at;
-	uint32_t depth;
-	uint8_t state;
-	int rc;
-
-	if (at->minor <= 9) {
-		rc = vz_py_word(py, frame + at->fr_stacktop, ret);
-		if (rc == 0 && !*ret)
-			return -ENOENT;
-		*ret -= 8;
-		return rc;
-	}
-	if (vz_py_u8(py, frame + at->fr_state, &state) < 0 ||
-	    vz_py_u32(py, frame + at->fr_stackdepth, &depth) < 0)
-		return -EFAULT;
-	if ((int8_t)state != STATE_SUSPENDED || depth == 0 || depth > INT16_MAX)
-		return -ENOENT;
-	rc = vz_py_word(py, frame + at->fr_valuestack, ret);
-	*ret += (uint64_t)(depth - 1) * 8;
-	return rc;
-}
-
-static int frame_top(const struct vz_py *py, uint64_t frame, uint64_t *ret)
-{
-	const struct vz_pylayout *at = &py->at;
-	uint32_t height;
-	int rc;
-
-	if (at->if_stackpointer != VZ_NO_OFFSET) {
-		rc = vz_py_word(py, frame + at->if_stackpointer, ret);
-		/* 3.15 keeps an index above what is waited for. */
-		*ret -= at->minor >= 15 ? 16 : 8;
-		return rc == 0 && *ret < frame ? -ENOENT : rc;
-	}
-	rc = vz_py_u32(py, frame + at->if_stacktop, &height);
-	if (rc == 0 && (height == 0 || height > INT16_MAX))
-		return -ENOENT;
-	*ret = frame + at->if_localsplus + (uint64_t)(height - 1) * 8;
-	return rc;
-}
-
-int vz_pygen_awaits(const struct vz_py *py, uint64_t gen, uint64_t *ret)
-{
-	struct vz_pyframe frame;
-	uint64_t slot, value;
-	int8_t state;
-	int rc = vz_pygen_frame(py, gen, &frame);
-
-	if (rc < 0)
-		return rc;
-	if (!object_frames(py)) {
-		rc = generator_state(py, gen, &state);
-		if (rc < 0)
-			return rc;
-		if (!state_waits(py, state))
-			return -ENOENT;
-	}
-	if (py->at.minor <= 12 && !code_waits(py, &frame))
-		return -ENOENT;
-	rc = object_frames(py) ? object_frame_top(py, frame.raddr, &slot)
-			       : frame_top(py, frame.raddr, &slot);
-	if (rc < 0)
-		return rc;
-	rc = vz_py_word(py, slot, &value);
-	if (rc < 0)
-		return rc;
-	*ret = vz_pyref(py, value);
-	return *ret ? 0 : -ENOENT;
 }

@@ -35,8 +35,12 @@ struct vz_pyframe {
 			     unknown */
 };
 
-/** The frames of TSTATE; frames that are still being set up are left out.  Returns how many, at
- * most MAX; -E2BIG would be more; other negative errno. */
+/**
+ * The frames of TSTATE; frames that are still being set up are left out.  Returns how many, at
+ * most MAX; -E2BIG would be more; other negative errno: memory does not make sense.  That happens
+ * to one stop of a running thread in a thousand, between two instructions of CPython's own (3.11,
+ * 3.12), and more often without a stop: let it run, and try again.
+ */
 ssize_t vz_pystack_walk(const struct vz_py *py, uint64_t tstate, struct vz_pyframe *frames,
 			size_t max);
 /** The frame of a generator or coroutine that is suspended, not begun or running; -ENOENT: ended.

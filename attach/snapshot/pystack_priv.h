@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pystack_priv.h - what the parts of pystack share: threads and frames (pystack.c), code
- * objects and their lines (pycode.c), what frames hold (pylocals.c).
+ * objects and their lines (pycode.c), what frames hold (pylocals.c), generators (pygen.c).
  */
 #ifndef VZ_ATTACH_SNAPSHOT_PYSTACK_PRIV_H
 #define VZ_ATTACH_SNAPSHOT_PYSTACK_PRIV_H
@@ -67,6 +67,15 @@ int vz_pycode_read(const struct vz_py *py, uint64_t raddr, struct vz_pycode *ret
 uint32_t vz_pycode_line(const struct vz_py *py, const struct vz_pycode *code, int32_t instr);
 /** Where the bytes of a bytes object are. */
 int vz_pybytes(const struct vz_py *py, uint64_t bytes, uint64_t *ret_raddr, uint64_t *ret_len);
+
+/** Do its frames lie in objects (to 3.10)? */
+static inline bool vz_py_object_frames(const struct vz_py *py)
+{
+	return py->at.minor <= 10;
+}
+
+/** One frame by itself; .entry and .c_stack are unknown. */
+int vz_pyframe_read(const struct vz_py *py, uint64_t raddr, struct vz_pyframe *ret);
 
 /** The object that a slot of a frame refers to; 0: none, or a number that is no object. */
 static inline uint64_t vz_pyref(const struct vz_py *py, uint64_t slot)
