@@ -103,7 +103,7 @@ Test(show, the_verdict_comes_first_then_its_threads)
 	has(text, "worker-a (101): waits for lock_b (threading.Lock), held (inferred) by worker-b "
 		  "(102), asleep 4 min\n");
 	has(text, "      /srv/app/bank.py:44                   transfer\n");
-	has(text, "PyThread_acquire_lock_timed (and 1 more of CPython)\n");
+	has(text, "PyThread_acquire_lock_timed (and 1 more)\n");
 	has(text,
 	    "MainThread (100), main thread: waits for the end of worker-a (101), asleep 4 min");
 	has(text, "pool-0_0 (103): idle: pool worker waits for work, asleep 4 min");
@@ -125,7 +125,7 @@ Test(show, all_and_native_leave_nothing_out)
 	has(text, "start_thread+0x1b");
 	has(text, "lock_PyThread_acquire_lock+0x1b");
 	has(text, "queue.py:171");
-	has_not(text, "more of CPython");
+	has_not(text, "(and ");
 	free(text);
 	vz_arena_free(s->arena);
 }
@@ -222,7 +222,7 @@ Test(show, equal_threads_are_one)
 			    NULL);
 	}
 	text = text_of(s, plain);
-	has(text, "500 threads, ThreadPoolExecutor-0_0 ... ThreadPoolExecutor-0_499 (101 102");
+	has(text, "500 threads, ThreadPoolExecutor-0_0 ... 499 (101 102");
 	cr_expect_eq(count_of(text, "jobs.py:12"), 1);
 	free(text);
 	/* One of them elsewhere is no equal. */

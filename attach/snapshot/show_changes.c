@@ -222,7 +222,7 @@ static void show_new_frames(struct news *n, const struct vz_snap_frame *a, size_
 
 static void thread_line(struct news *n, const struct vz_snapshot *s, size_t index, const char *mark)
 {
-	struct vz_grow *g = &n->page.line;
+	struct vz_grow *g = &n->page.line, since = { 0 };
 	size_t head;
 
 	vz_grow_add(g, "%s ", mark);
@@ -230,11 +230,13 @@ static void thread_line(struct news *n, const struct vz_snapshot *s, size_t inde
 	head = vz_text_columns(vz_grow_text(g));
 	if (s == n->now) {
 		vz_grow_add(g, ": ");
-		vz_words_state(g, s, &s->threads[index], true);
+		vz_words_since(&since, s->threads[index].asleep_ns, 0);
+		vz_words_state(g, s, &s->threads[index], vz_grow_text(&since));
 	} else {
 		vz_grow_add(g, " has ended");
 	}
 	vz_page_wrap_line(&n->page, INDENT, INDENT + 4, VZ_STYLE_NAME, head);
+	vz_grow_free(&since);
 }
 
 static bool same_state(const struct news *n, size_t was, size_t is)
@@ -242,8 +244,8 @@ static bool same_state(const struct news *n, size_t was, size_t is)
 	struct vz_grow a = { 0 }, b = { 0 };
 	bool ret;
 
-	vz_words_state(&a, n->before, &n->before->threads[was], false);
-	vz_words_state(&b, n->now, &n->now->threads[is], false);
+	vz_words_state(&a, n->before, &n->before->threads[was], NULL);
+	vz_words_state(&b, n->now, &n->now->threads[is], NULL);
 	ret = !strcmp(vz_grow_text(&a), vz_grow_text(&b));
 	vz_grow_free(&a);
 	vz_grow_free(&b);

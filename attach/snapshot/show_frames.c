@@ -22,11 +22,11 @@ enum {
 
 struct row {
 	const struct vz_snap_frame *frame;
-	size_t hidden;        /* frames of the interpreter that this one stands for */
+	size_t hidden;        /* native frames that this one stands for */
 	size_t period, times; /* the last PERIOD rows come TIMES times more */
 };
 
-static bool of_interpreter(const struct vz_snap_frame *f)
+bool vz_frame_of_interpreter(const struct vz_snap_frame *f)
 {
 	const char *name = vz_basename(f->file);
 
@@ -64,11 +64,26 @@ static size_t beginning(const struct vz_snap_frame *frames, size_t count)
 	for (size_t i = count; i > python; i--) {
 		const struct vz_snap_frame *f = &frames[i - 1];
 
-		if (!of_interpreter(f) && !of_libc(f) && f->function[0])
+		if (!vz_frame_of_interpreter(f) && !of_libc(f) && f->function[0])
 			return ret;
 		ret++;
 	}
 	return ret;
+}
+
+/* Frames in a row of which one stands for all: of CPython the innermost, which says what was
+ * asked of it; of libc the outermost, which is the function that was called. */
+static bool joins_row(const struct vz_snap_frame *frames, size_t i, struct row *before)
+{
+	bool libc = of_libc(&frames[i]) && of_libc(&frames[i - 1]);
+
+	if (!libc &&
+	    !(vz_frame_of_interpreter(&frames[i]) && vz_frame_of_interpreter(&frames[i - 1])))
+		return false;
+	before->hidden++;
+	if (libc && frames[i].function[0])
+		before->frame = &frames[i];
+	return true;
 }
 
 static size_t choose(const struct vz_snap_frame *frames, size_t count, bool native,
@@ -79,15 +94,10 @@ static size_t choose(const struct vz_snap_frame *frames, size_t count, bool nati
 	if (!native)
 		count -= beginning(frames, count);
 	for (size_t i = 0; i < count; i++) {
-		const struct vz_snap_frame *f = &frames[i];
-		bool inside = i > 0 && of_interpreter(f) && of_interpreter(&frames[i - 1]);
-
-		if (!native && f->kind == VZ_FRAME_NATIVE && f->interpreter)
+		if (!native && frames[i].kind == VZ_FRAME_NATIVE && frames[i].interpreter)
 			continue;
-		if (!native && inside && n)
-			rows[n - 1].hidden++;
-		else
-			rows[n++] = (struct row){ .frame = f };
+		if (native || !n || !joins_row(frames, i, &rows[n - 1]))
+			rows[n++] = (struct row){ .frame = &frames[i] };
 	}
 	return n;
 }
@@ -158,7 +168,7 @@ static void add_function(struct vz_grow *g, const struct row *row, bool native, 
 	if (f->kind == VZ_FRAME_NATIVE && (native || !f->function[0]))
 		vz_grow_add(&tail, "+0x%llx", (unsigned long long)f->offset);
 	if (row->hidden)
-		vz_grow_add(&tail, " (and %zu more of CPython)", row->hidden);
+		vz_grow_add(&tail, " (and %zu more)", row->hidden);
 	if (columns <= tail.used + 3)
 		vz_grow_clear(&tail);
 	if (f->kind == VZ_FRAME_SIGNAL)
@@ -318,7 +328,7 @@ void vz_show_library(struct vz_grow *g, const struct vz_snap_thread *t)
 
 		if (f->kind == VZ_FRAME_PYTHON)
 			return;
-		if (!f->file[0] || of_libc(f) || of_interpreter(f))
+		if (!f->file[0] || of_libc(f) || vz_frame_of_interpreter(f))
 			continue;
 		vz_grow_add(g, " (in ");
 		vz_grow_safe(g, vz_basename(f->file), VZ_NAME_COLUMNS);

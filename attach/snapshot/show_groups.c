@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* show_groups.c - threads that do the same thing at the same place, shown once. */
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,20 +36,24 @@ static uint64_t number(uint64_t hash, uint64_t value)
 	return (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15) + 1;
 }
 
-static uint64_t hash_thread(const struct vz_snap_thread *t, const char *state)
+/* The first frame from AT on that tells threads apart; CPython's own C code does not. */
+static size_t telling(const struct vz_snap_thread *t, size_t at, bool native)
 {
-	uint64_t hash = mix(UINT64_C(14695981039346656037), state);
+	while (at < t->nframes && !native && vz_frame_of_interpreter(&t->frames[at]))
+		at++;
+	return at;
+}
 
-	hash = mix(hash, t->stack_note);
-	hash = number(hash, t->copied);
-	for (size_t i = 0; i < t->nframes; i++) {
+static uint64_t hash_stack(uint64_t hash, const struct vz_snap_thread *t, bool native)
+{
+	for (size_t i = telling(t, 0, native); i < t->nframes; i = telling(t, i + 1, native)) {
 		const struct vz_snap_frame *f = &t->frames[i];
 
 		hash = mix(mix(number(hash, f->line), f->function), f->file);
 		for (size_t k = 0; k < f->nlocals; k++)
 			hash = mix(mix(hash, f->locals[k].name), f->locals[k].value);
 	}
-	return hash;
+	return number(mix(hash, t->stack_note), t->copied);
 }
 
 static bool same_locals(const struct vz_snap_frame *a, const struct vz_snap_frame *b)
@@ -63,18 +68,26 @@ static bool same_locals(const struct vz_snap_frame *a, const struct vz_snap_fram
 	return true;
 }
 
-static bool same_stack(const struct vz_snap_thread *a, const struct vz_snap_thread *b)
+static bool same_stack(const struct vz_snap_thread *a, const struct vz_snap_thread *b, bool native)
 {
-	if (a->nframes != b->nframes || a->copied != b->copied || a->lock != b->lock ||
-	    a->joins != b->joins || a->holds_gil != b->holds_gil || a->main != b->main ||
-	    strcmp(a->stack_note, b->stack_note))
-		return false;
-	for (size_t i = 0; i < a->nframes; i++) {
-		if (!vz_frame_same(&a->frames[i], &b->frames[i]) ||
-		    !same_locals(&a->frames[i], &b->frames[i]))
+	size_t i = telling(a, 0, native), k = telling(b, 0, native);
+
+	while (i < a->nframes && k < b->nframes) {
+		if (!vz_frame_same(&a->frames[i], &b->frames[k]) ||
+		    !same_locals(&a->frames[i], &b->frames[k]))
 			return false;
+		i = telling(a, i + 1, native);
+		k = telling(b, k + 1, native);
 	}
-	return true;
+	return i == a->nframes && k == b->nframes && a->copied == b->copied &&
+	       !strcmp(a->stack_note, b->stack_note);
+}
+
+/* Beyond what is in the words for it. */
+static bool same_thread(const struct vz_snap_thread *a, const struct vz_snap_thread *b)
+{
+	return a->lock == b->lock && a->joins == b->joins && a->holds_gil == b->holds_gil &&
+	       a->main == b->main && !a->tstate == !b->tstate;
 }
 
 static int by_hash(const void *a, const void *b)
@@ -93,34 +106,46 @@ static int by_order(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
+struct grouping {
+	const struct vz_snapshot *s;
+	const struct vz_show *show;
+	bool stacks;
+};
+
 /* States are compared as they are printed, without their times. */
-static void hash_all(const struct vz_snapshot *s, const struct vz_show *show, const int *indexes,
-		     size_t count, struct keyed *ret)
+static void hash_all(const struct grouping *how, const int *indexes, size_t count,
+		     struct keyed *ret)
 {
 	struct vz_grow state = { 0 };
 
 	for (size_t i = 0; i < count; i++) {
-		const struct vz_snap_thread *t = &s->threads[indexes[i]];
+		const struct vz_snap_thread *t = &how->s->threads[indexes[i]];
+		uint64_t hash;
 
 		vz_grow_clear(&state);
-		vz_words_state(&state, s, t, false);
-		ret[i] = (struct keyed){ hash_thread(t, vz_grow_text(&state)), i, indexes[i] };
-		if (show->all)
-			ret[i].hash = i;
+		vz_words_state(&state, how->s, t, NULL);
+		hash = mix(UINT64_C(14695981039346656037), vz_grow_text(&state));
+		if (how->stacks)
+			hash = hash_stack(hash, t, how->show->native);
+		ret[i] = (struct keyed){ how->show->all ? i : hash, i, indexes[i] };
 	}
 	vz_grow_free(&state);
 }
 
-/* FIRST of a group is the place in the list until all are found, so that they can be sorted. */
-static void split(const struct vz_snapshot *s, const struct keyed *sorted, size_t count,
+static bool same_group(const struct grouping *how, const struct keyed *a, const struct keyed *b)
+{
+	const struct vz_snap_thread *x = &how->s->threads[a->thread],
+				    *y = &how->s->threads[b->thread];
+
+	return a->hash == b->hash && same_thread(x, y) &&
+	       (!how->stacks || same_stack(x, y, how->show->native));
+}
+
+static void split(const struct grouping *how, const struct keyed *sorted, size_t count,
 		  struct vz_groups *ret)
 {
 	for (size_t i = 0; i < count; i++) {
-		bool same = i && sorted[i].hash == sorted[i - 1].hash &&
-			    same_stack(&s->threads[sorted[i].thread],
-				       &s->threads[sorted[i - 1].thread]);
-
-		if (!same)
+		if (!i || !same_group(how, &sorted[i], &sorted[i - 1]))
 			ret->groups[ret->count++] = (struct vz_group){ (int)sorted[i].order, i, 0 };
 		ret->groups[ret->count - 1].count++;
 		ret->members[i] = sorted[i].thread;
@@ -129,20 +154,21 @@ static void split(const struct vz_snapshot *s, const struct keyed *sorted, size_
 }
 
 int vz_groups_find(const struct vz_snapshot *s, const struct vz_show *show, const int *indexes,
-		   size_t count, struct vz_groups *ret)
+		   size_t count, bool stacks, struct vz_groups *ret)
 {
 	_cleanup_free_ struct keyed *sorted = calloc(count + 1, sizeof(*sorted));
+	const struct grouping how = { s, show, stacks };
 
 	ret->count = 0;
 	ret->groups = calloc(count + 1, sizeof(*ret->groups));
 	ret->members = calloc(count + 1, sizeof(*ret->members));
 	if (!sorted || !ret->groups || !ret->members) {
 		vz_groups_free(ret);
-		return -1;
+		return -ENOMEM;
 	}
-	hash_all(s, show, indexes, count, sorted);
+	hash_all(&how, indexes, count, sorted);
 	qsort(sorted, count, sizeof(*sorted), by_hash);
-	split(s, sorted, count, ret);
+	split(&how, sorted, count, ret);
 	return 0;
 }
 
@@ -223,9 +249,12 @@ void vz_groups_names(struct vz_grow *g, const struct vz_snapshot *s, const int *
 	if (one_name(s, members, count)) {
 		vz_words_name(g, &s->threads[members[0]]);
 	} else if (numbered(s, members, count, ends)) {
+		const char *last = name_of(&s->threads[ends[1]]);
+
 		vz_words_name(g, &s->threads[ends[0]]);
+		/* "pool-0_0 ... 11" */
 		vz_grow_add(g, " ... ");
-		vz_words_name(g, &s->threads[ends[1]]);
+		vz_grow_safe(g, last + stem(last), VZ_NAME_COLUMNS);
 	} else {
 		for (size_t i = 0; i < count && i < MEMBERS_NAMED; i++) {
 			vz_grow_add(g, "%s", i ? ", " : "");
@@ -268,28 +297,21 @@ static void show_notes(struct vz_page *page, const struct vz_snap_thread *t)
 	vz_page_wrap_line(page, NOTE_INDENT, NOTE_INDENT, VZ_STYLE_DOUBT, SIZE_MAX);
 }
 
-/* The longest sleep of them is not said of all. */
 static void add_state(struct vz_grow *g, const struct vz_snapshot *s, const int *members,
 		      size_t count)
 {
-	const struct vz_snap_thread *t = &s->threads[members[0]];
-	uint64_t least = t->asleep_ns, most = t->asleep_ns;
+	uint64_t least = UINT64_MAX, most = 0;
+	struct vz_grow since = { 0 };
 
-	vz_words_state(g, s, t, count == 1);
-	for (size_t i = 1; i < count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		uint64_t ns = s->threads[members[i]].asleep_ns;
 
 		least = ns < least ? ns : least;
 		most = ns > most ? ns : most;
 	}
-	if (count == 1 || !least)
-		return;
-	vz_grow_add(g, ", for ");
-	vz_words_time(g, least);
-	if (most / 2 > least) {
-		vz_grow_add(g, " to ");
-		vz_words_time(g, most);
-	}
+	vz_words_since(&since, least, most);
+	vz_words_state(g, s, &s->threads[members[0]], vz_grow_text(&since));
+	vz_grow_free(&since);
 }
 
 void vz_show_group(struct vz_page *page, const struct vz_snapshot *s, const struct vz_show *show,

@@ -22,9 +22,12 @@ void vz_words_name(struct vz_grow *g, const struct vz_snap_thread *t);
 void vz_words_who(struct vz_grow *g, const struct vz_snapshot *s, int thread);
 /** "lock_b (threading.Lock)" */
 void vz_words_lock(struct vz_grow *g, const struct vz_snapshot *s, int lock);
-/** What the thread does: "asleep 4 min in recvfrom, tcp ..."; without times for comparisons. */
+/** "4 min", "2 s to 4 min" if they differ much; nothing for 0. */
+void vz_words_since(struct vz_grow *g, uint64_t least, uint64_t most);
+/** What the thread does: "asleep 4 min in recvfrom, tcp ...".  SINCE: how long it sleeps; NULL:
+ * without any times, to be compared. */
 void vz_words_state(struct vz_grow *g, const struct vz_snapshot *s, const struct vz_snap_thread *t,
-		    bool times);
+		    const char *since);
 /** "held by worker-a (4245), inferred (why)" */
 void vz_words_owner(struct vz_grow *g, const struct vz_snapshot *s, const struct vz_snap_lock *l);
 /** ", worker: awaits Queue.get" */
@@ -37,6 +40,8 @@ bool vz_words_quiet(const struct vz_snap_thread *t);
 /* ---- show_frames.c ---- */
 
 bool vz_frame_same(const struct vz_snap_frame *a, const struct vz_snap_frame *b);
+/** Is it C code of CPython's own? */
+bool vz_frame_of_interpreter(const struct vz_snap_frame *f);
 /** Frames from the innermost, INDENT columns from the left, locals below them. */
 void vz_show_frames(struct vz_page *page, const struct vz_show *show, size_t indent,
 		    const struct vz_snap_frame *frames, size_t count);
@@ -57,9 +62,9 @@ struct vz_groups {
 };
 
 /** Put the COUNT threads that INDEXES names into groups of equals (each alone with SHOW->all);
- * -ENOMEM. */
+ * their stacks need not be equal where STACKS is false.  -ENOMEM. */
 int vz_groups_find(const struct vz_snapshot *s, const struct vz_show *show, const int *indexes,
-		   size_t count, struct vz_groups *ret);
+		   size_t count, bool stacks, struct vz_groups *ret);
 void vz_groups_free(struct vz_groups *groups);
 /** Names and numbers of a group: "worker-a (4245)", "12 threads, pool-0_0 ... pool-0_11 (...)" */
 void vz_groups_names(struct vz_grow *g, const struct vz_snapshot *s, const int *members,

@@ -44,18 +44,32 @@ static void safe_field(struct vz_page *page, const char *name, const char *text)
 	vz_grow_free(&g);
 }
 
-/* "gil-held: ..." in capitals, which the eye finds first. */
+/* "gil-held" in capitals, which the eye finds first; said once if the sentence begins with it. */
+static size_t add_kind(struct vz_grow *g, const struct vz_verdict *v)
+{
+	const char *name = vz_verdict_name(v->kind), *sentence = v->sentence;
+	size_t len = 0;
+
+	for (const char *c = name; *c; c++) {
+		char letter = *c == '-' ? ' ' : *c;
+
+		if (tolower((unsigned char)sentence[len]) == letter)
+			len++;
+		vz_grow_add(g, "%c", toupper((unsigned char)letter));
+	}
+	if (len == strlen(name) && (sentence[len] == ':' || sentence[len] == ' '))
+		return len;
+	vz_grow_add(g, ": ");
+	return 0;
+}
+
 void vz_show_verdict(struct vz_page *page, const struct vz_snapshot *s)
 {
 	const struct vz_verdict *v = &s->verdict;
 	struct vz_grow *g = &page->line;
-	size_t head;
+	size_t said = add_kind(g, v), head = strlen(vz_verdict_name(v->kind)) + 1;
 
-	for (const char *c = vz_verdict_name(v->kind); *c; c++)
-		vz_grow_add(g, "%c", *c == '-' ? ' ' : toupper((unsigned char)*c));
-	head = g->used + 1;
-	vz_grow_add(g, ": ");
-	vz_grow_safe(g, v->sentence, 0);
+	vz_grow_safe(g, v->sentence + said, 0);
 	vz_page_wrap_line(page, 0, 2, verdict_style(v->kind), head);
 	if (v->advice[0])
 		safe_field(page, "next", v->advice);
@@ -182,7 +196,7 @@ static void show_part(struct vz_page *page, const struct vz_snapshot *s, const s
 
 	if (!part->count)
 		return;
-	if (vz_groups_find(s, show, part->indexes, part->count, &groups) < 0) {
+	if (vz_groups_find(s, show, part->indexes, part->count, part->stacks, &groups) < 0) {
 		page->out.failed = true;
 		return;
 	}
@@ -267,19 +281,38 @@ static void show_lock(struct vz_page *page, const struct vz_snapshot *s, size_t 
 	vz_page_wrap_line(page, 2, 4, VZ_STYLE_NAME, head);
 }
 
+/* Locks that only idle workers wait for are no news. */
+static bool worth_showing(const struct vz_snapshot *s, size_t lock)
+{
+	const struct vz_snap_lock *l = &s->locks[lock];
+	bool waited = false;
+
+	for (size_t i = 0; i < s->nthreads; i++) {
+		if (s->threads[i].lock == (int)lock && !s->threads[i].idle)
+			return true;
+		waited = waited || s->threads[i].lock == (int)lock;
+	}
+	return !waited || (l->owned != VZ_OWNER_NONE && l->owned != VZ_OWNER_UNKNOWN);
+}
+
 static void show_locks(struct vz_page *page, const struct vz_snapshot *s,
 		       const struct vz_show *show)
 {
-	size_t most = show->all || s->nlocks < LOCKS_MOST ? s->nlocks : LOCKS_MOST;
+	size_t shown = 0;
 
-	if (!s->nlocks)
-		return;
-	vz_page_empty(page);
-	vz_page_wrap(page, 0, 2, "Locks:", VZ_STYLE_BOLD, SIZE_MAX);
-	for (size_t i = 0; i < most; i++)
-		show_lock(page, s, i);
-	if (most < s->nlocks) {
-		vz_grow_add(&page->line, "... %zu more locks (--all shows them)", s->nlocks - most);
+	for (size_t i = 0; i < s->nlocks; i++) {
+		if (!show->all && !worth_showing(s, i))
+			continue;
+		if (shown == 0) {
+			vz_page_empty(page);
+			vz_page_wrap(page, 0, 2, "Locks:", VZ_STYLE_BOLD, SIZE_MAX);
+		}
+		if (shown++ < LOCKS_MOST || show->all)
+			show_lock(page, s, i);
+	}
+	if (shown > LOCKS_MOST && !show->all) {
+		vz_grow_add(&page->line, "... %zu more locks (--all shows them)",
+			    shown - LOCKS_MOST);
 		vz_page_wrap_line(page, 2, 4, VZ_STYLE_DIM, SIZE_MAX);
 	}
 }

@@ -30,6 +30,17 @@ void vz_words_time(struct vz_grow *g, uint64_t ns)
 		vz_grow_add(g, "%u d", (unsigned)(s / 86400));
 }
 
+void vz_words_since(struct vz_grow *g, uint64_t least, uint64_t most)
+{
+	if (!least)
+		return;
+	vz_words_time(g, least);
+	if (most / 2 > least) {
+		vz_grow_add(g, " to ");
+		vz_words_time(g, most);
+	}
+}
+
 void vz_words_name(struct vz_grow *g, const struct vz_snap_thread *t)
 {
 	const char *name = t->name[0] ? t->name : t->comm;
@@ -81,25 +92,23 @@ static int cpu_share(const struct vz_snap_thread *t)
 	return (int)((last->cpu_ns - first->cpu_ns) * 100.0 / (double)(last->at_ns - first->at_ns));
 }
 
-static void asleep(struct vz_grow *g, const struct vz_snap_thread *t, bool times)
+static void asleep(struct vz_grow *g, const struct vz_snap_thread *t, const char *since)
 {
 	vz_grow_add(g, last_state(t) == 'D' ? "stuck in the kernel (D)" : "asleep");
-	if (times && t->asleep_ns) {
-		vz_grow_add(g, " ");
-		vz_words_time(g, t->asleep_ns);
-	}
+	if (since && since[0])
+		vz_grow_add(g, " %s", since);
 }
 
-static void timeout(struct vz_grow *g, const struct vz_wait *w, bool times)
+static void timeout(struct vz_grow *g, const struct vz_wait *w, const char *since)
 {
-	if (w->timeout_ns < 0 || !times || w->nr < 0)
+	if (w->timeout_ns < 0 || !since || w->nr < 0)
 		return;
 	vz_grow_add(g, ", at most ");
 	vz_words_time(g, (uint64_t)w->timeout_ns);
 }
 
 /* "in recvfrom, tcp 10.0.0.5:40112 -> 10.0.0.7:5432, established" */
-static void call(struct vz_grow *g, const struct vz_snap_thread *t, bool times)
+static void call(struct vz_grow *g, const struct vz_snap_thread *t, const char *since)
 {
 	const struct vz_wait *w = &t->wait;
 
@@ -113,7 +122,7 @@ static void call(struct vz_grow *g, const struct vz_snap_thread *t, bool times)
 	}
 	if (w->dns)
 		vz_grow_add(g, " (a name server)");
-	timeout(g, w, times);
+	timeout(g, w, since);
 }
 
 static void lock_wait(struct vz_grow *g, const struct vz_snapshot *s,
@@ -134,31 +143,36 @@ static void lock_wait(struct vz_grow *g, const struct vz_snapshot *s,
 	}
 }
 
+static void idle(struct vz_grow *g, const struct vz_snap_thread *t)
+{
+	vz_grow_add(g, "idle");
+	if (t->idle_why[0]) {
+		vz_grow_add(g, ": ");
+		vz_grow_safe(g, t->idle_why, VZ_OBJECT_COLUMNS);
+	}
+}
+
 /* What it waits for beyond the call; true: told. */
 static bool reason(struct vz_grow *g, const struct vz_snapshot *s, const struct vz_snap_thread *t)
 {
-	if (t->waits_gil)
+	if (t->waits_gil) {
 		vz_grow_add(g, "waits for the GIL");
-	else if (t->lock >= 0 && (size_t)t->lock < s->nlocks)
+	} else if (t->idle) {
+		idle(g, t);
+	} else if (t->lock >= 0 && (size_t)t->lock < s->nlocks) {
 		lock_wait(g, s, t);
-	else if (t->joins >= 0 && (size_t)t->joins < s->nthreads) {
+	} else if (t->joins >= 0 && (size_t)t->joins < s->nthreads) {
 		vz_grow_add(g, "waits for the end of ");
 		vz_words_who(g, s, t->joins);
-	} else if (t->idle) {
-		vz_grow_add(g, "idle");
-		if (t->idle_why[0]) {
-			vz_grow_add(g, ": ");
-			vz_grow_safe(g, t->idle_why, VZ_OBJECT_COLUMNS);
-		}
 	} else {
 		return false;
 	}
 	return true;
 }
 
-static void awake(struct vz_grow *g, const struct vz_snap_thread *t, bool times)
+static void awake(struct vz_grow *g, const struct vz_snap_thread *t, const char *since)
 {
-	int share = times ? cpu_share(t) : -1;
+	int share = since ? cpu_share(t) : -1;
 
 	if (last_state(t) != 'R') {
 		vz_grow_add(g, t->copied == VZ_COPIED_CORE ? "was on CPU, or ready to run"
@@ -171,18 +185,18 @@ static void awake(struct vz_grow *g, const struct vz_snap_thread *t, bool times)
 		vz_grow_add(g, " (%d %%)", share > 100 ? 100 : share);
 }
 
-static void sleeper(struct vz_grow *g, const struct vz_snap_thread *t, bool told, bool times)
+static void sleeper(struct vz_grow *g, const struct vz_snap_thread *t, bool told, const char *since)
 {
-	asleep(g, t, times);
+	asleep(g, t, since);
 	/* Which futex a lock is made of helps nobody. */
 	if (!told || t->wait.kind != VZ_WAIT_FUTEX)
-		call(g, t, times);
+		call(g, t, since);
 	else
-		timeout(g, &t->wait, times);
+		timeout(g, &t->wait, since);
 }
 
 void vz_words_state(struct vz_grow *g, const struct vz_snapshot *s, const struct vz_snap_thread *t,
-		    bool times)
+		    const char *since)
 {
 	char state = last_state(t);
 	bool stopped = state == 'T' || state == 't', told;
@@ -200,11 +214,11 @@ void vz_words_state(struct vz_grow *g, const struct vz_snapshot *s, const struct
 	if (stopped)
 		vz_grow_add(g, state == 'T' ? "stopped by a signal" : "stopped by a debugger");
 	else if (state != 'R' && (t->wait.nr >= 0 || state == 'S' || state == 'D'))
-		return sleeper(g, t, told, times);
+		return sleeper(g, t, told, since);
 	else
-		return awake(g, t, times);
+		return awake(g, t, since);
 	if (!told && t->wait.nr >= 0)
-		call(g, t, times);
+		call(g, t, since);
 }
 
 bool vz_words_quiet(const struct vz_snap_thread *t)
