@@ -170,7 +170,7 @@ Test(show, states_in_words)
 	t[5].looks[1].state = 'Z';
 	text = text_of(s, (struct vz_show){ .width = 0 });
 	has(text, "asleep 4 min in recvfrom, tcp 10.0.0.5:40112 -> 10.0.0.7:5432\n");
-	has(text, ": waits for the GIL, asleep 4 min\n");
+	has(text, ": waits for the GIL\n");
 	has(text, ": holds the GIL, on CPU (99 %)\n");
 	has(text, ": stopped by a signal in futex\n");
 	has(text, ": stuck in the kernel (D) 4 min in read, /mnt/x (nfs on /mnt)\n");

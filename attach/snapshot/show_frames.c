@@ -72,17 +72,20 @@ static size_t beginning(const struct vz_snap_frame *frames, size_t count)
 }
 
 /* Frames in a row of which one stands for all: of CPython the innermost, which says what was
- * asked of it; of libc the outermost, which is the function that was called. */
-static bool joins_row(const struct vz_snap_frame *frames, size_t i, struct row *before)
+ * asked of it; of libc the outermost, which is the function that was called; of others one that
+ * has a name. */
+static bool joins_row(const struct vz_snap_frame *f, struct row *before)
 {
-	bool libc = of_libc(&frames[i]) && of_libc(&frames[i - 1]);
+	const struct vz_snap_frame *last = before->frame;
+	bool libc = of_libc(f) && of_libc(last);
+	bool nameless = f->kind == VZ_FRAME_NATIVE && last->kind == VZ_FRAME_NATIVE &&
+			!last->function[0] && f->file[0] && !strcmp(f->file, last->file);
 
-	if (!libc &&
-	    !(vz_frame_of_interpreter(&frames[i]) && vz_frame_of_interpreter(&frames[i - 1])))
+	if (!libc && !nameless && !(vz_frame_of_interpreter(f) && vz_frame_of_interpreter(last)))
 		return false;
 	before->hidden++;
-	if (libc && frames[i].function[0])
-		before->frame = &frames[i];
+	if ((libc || nameless) && f->function[0])
+		before->frame = f;
 	return true;
 }
 
@@ -96,7 +99,7 @@ static size_t choose(const struct vz_snap_frame *frames, size_t count, bool nati
 	for (size_t i = 0; i < count; i++) {
 		if (!native && frames[i].kind == VZ_FRAME_NATIVE && frames[i].interpreter)
 			continue;
-		if (native || !n || !joins_row(frames, i, &rows[n - 1]))
+		if (native || !n || !joins_row(&frames[i], &rows[n - 1]))
 			rows[n++] = (struct row){ .frame = &frames[i] };
 	}
 	return n;
@@ -163,13 +166,14 @@ static void add_place(struct vz_grow *g, const struct vz_snap_frame *f, size_t c
 static void add_function(struct vz_grow *g, const struct row *row, bool native, size_t columns)
 {
 	const struct vz_snap_frame *f = row->frame;
+	size_t name = strlen(f->function);
 	struct vz_grow tail = { 0 };
 
 	if (f->kind == VZ_FRAME_NATIVE && (native || !f->function[0]))
 		vz_grow_add(&tail, "+0x%llx", (unsigned long long)f->offset);
 	if (row->hidden)
 		vz_grow_add(&tail, " (and %zu more)", row->hidden);
-	if (columns <= tail.used + 3)
+	if (columns < tail.used + (name < 3 ? name : 3))
 		vz_grow_clear(&tail);
 	if (f->kind == VZ_FRAME_SIGNAL)
 		vz_grow_add(g, "(a signal handler was called here)");

@@ -187,6 +187,10 @@ static void awake(struct vz_grow *g, const struct vz_snap_thread *t, const char 
 
 static void sleeper(struct vz_grow *g, const struct vz_snap_thread *t, bool told, const char *since)
 {
+	/* That is done in short naps. */
+	if (t->waits_gil)
+		return;
+	vz_grow_add(g, told ? ", " : "");
 	asleep(g, t, since);
 	/* Which futex a lock is made of helps nobody. */
 	if (!told || t->wait.kind != VZ_WAIT_FUTEX)
@@ -210,13 +214,12 @@ void vz_words_state(struct vz_grow *g, const struct vz_snapshot *s, const struct
 	if (t->collecting)
 		vz_grow_add(g, "collects garbage, ");
 	told = reason(g, s, t);
-	vz_grow_add(g, told ? ", " : "");
-	if (stopped)
-		vz_grow_add(g, state == 'T' ? "stopped by a signal" : "stopped by a debugger");
-	else if (state != 'R' && (t->wait.nr >= 0 || state == 'S' || state == 'D'))
+	if (!stopped && state != 'R' && (t->wait.nr >= 0 || state == 'S' || state == 'D'))
 		return sleeper(g, t, told, since);
-	else
+	vz_grow_add(g, told ? ", " : "");
+	if (!stopped)
 		return awake(g, t, since);
+	vz_grow_add(g, state == 'T' ? "stopped by a signal" : "stopped by a debugger");
 	if (!told && t->wait.nr >= 0)
 		call(g, t, since);
 }
