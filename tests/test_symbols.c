@@ -7,11 +7,14 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -359,10 +362,42 @@ __attribute__((format(printf, 1, 2))) static int shell(const char *fmt, ...)
 	return system(line);
 }
 
+/* Until it is that program, and waits; false: it has ended. */
+static bool until_it_waits(const struct copy *copy)
+{
+	while (kill(copy->pid, 0) == 0) {
+		char path[64], now[4096] = "", state = '\0';
+		struct vz_task task;
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/%d/exe", (int)copy->pid);
+		n = readlink(path, now, sizeof(now) - 1);
+		if (vz_task_read(copy->pid, copy->pid, &task) == 0)
+			state = task.state;
+		if (state == 'Z')
+			return false;
+		if (n > 5 && !strcmp(now + n - 5, "/copy") && task.syscall == SYS_pause)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+static void run_copy(struct copy *copy)
+{
+	copy->pid = fork();
+	if (copy->pid == 0) {
+		setenv(asleep, "1", 1);
+		execl(copy->exe, "copy", (char *)NULL);
+		_exit(127);
+	}
+	cr_assert(until_it_waits(copy));
+}
+
 /* COMMANDS make "copy" of "exe" in a folder of its own; the copy is then run, and sleeps. */
 static void start_copy(struct copy *copy, const char *commands)
 {
-	char self[4096], now[4096] = "";
+	char self[4096];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	cr_assert_gt(n, 0);
@@ -373,34 +408,19 @@ static void start_copy(struct copy *copy, const char *commands)
 	if (shell("command -v objcopy >/dev/null") != 0)
 		cr_skip_test("no objcopy");
 	cr_assert_eq(shell("cd %s && cp %s exe && %s", copy->dir, self, commands), 0);
-	copy->pid = fork();
-	if (copy->pid == 0) {
-		setenv(asleep, "1", 1);
-		execl(copy->exe, "copy", (char *)NULL);
-		_exit(127);
-	}
-	while (kill(copy->pid, 0) == 0) { /* until it is that program, and waits */
-		char path[64], *text = NULL;
-		size_t len;
+	run_copy(copy);
+}
 
-		snprintf(path, sizeof(path), "/proc/%d/exe", (int)copy->pid);
-		n = readlink(path, now, sizeof(now) - 1);
-		if (n > 0 && !strncmp(now, copy->exe, strlen(copy->exe)) &&
-		    vz_slurp_proc(copy->pid, 0, "wchan", 256, &text, &len) == 0 &&
-		    (strstr(text, "pause") || strstr(text, "schedule"))) {
-			free(text);
-			break;
-		}
-		free(text);
-		usleep(1000);
-	}
+static void end_copy_process(struct copy *copy)
+{
+	kill(copy->pid, SIGKILL);
+	waitpid(copy->pid, NULL, 0);
 }
 
 static void end_copy(struct copy *copy)
 {
-	kill(copy->pid, SIGKILL);
-	waitpid(copy->pid, NULL, 0);
-	shell("rm -rf %s", copy->dir);
+	end_copy_process(copy);
+	shell("rm -rf --one-file-system %s", copy->dir);
 }
 
 /* The name of wait_here() in the copy. */
@@ -442,6 +462,65 @@ Test(symbols, reads_a_deleted_file)
 	unlink(copy.exe);
 	name_in_copy(&copy, &symbol);
 	cr_expect_str_eq(symbol.name, map_files_allowed() ? "a_static_function" : "");
+	end_copy(&copy);
+}
+
+/* Without privileges the links of mappings are not to be followed: the path is, in its root. */
+Test(symbols, reads_files_as_anyone)
+{
+	struct vz_symbol symbol = { .name = "" };
+	struct copy copy;
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		cr_skip_test("the other tests are of this kind then");
+	start_copy(&copy, "mv exe copy && chmod 755 . copy");
+	end_copy_process(&copy);
+	pid = fork();
+	if (pid == 0) {
+		if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
+			_exit(3);
+		run_copy(&copy);
+		name_in_copy(&copy, &symbol);
+		kill(copy.pid, SIGKILL);
+		_exit(strcmp(symbol.name, "a_static_function") != 0);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect_eq(status, 0, "%x", status);
+	shell("rm -rf --one-file-system %s", copy.dir);
+}
+
+Test(symbols, reads_files_of_another_root)
+{
+	struct vz_symbol symbol = { .name = "" };
+	struct copy copy;
+
+	if (geteuid() != 0)
+		cr_skip_test("only root changes roots");
+	start_copy(&copy, "mv exe copy");
+	end_copy_process(&copy);
+	copy.pid = fork();
+	if (copy.pid == 0) {
+		/* The loader and the libraries are needed there too: all of it, at another place.
+		 */
+		char place[128];
+
+		snprintf(place, sizeof(place), "%s/root", copy.dir);
+		if (unshare(CLONE_NEWNS) < 0 || mount("", "/", "", MS_REC | MS_PRIVATE, "") < 0 ||
+		    mkdir(place, 0755) < 0 || mount("/", place, "", MS_BIND | MS_REC, "") < 0 ||
+		    chroot(place) < 0 || chdir("/") < 0)
+			_exit(3);
+		setenv(asleep, "1", 1);
+		execl(copy.exe, "copy", (char *)NULL);
+		_exit(127);
+	}
+	if (until_it_waits(&copy)) {
+		name_in_copy(&copy, &symbol);
+		cr_expect_str_eq(symbol.name, "a_static_function");
+	} else {
+		cr_log_warn("skipped: roots cannot be changed here");
+	}
 	end_copy(&copy);
 }
 

@@ -67,26 +67,47 @@ size_t vz_mounts_parse(char *text, struct vz_mount *ret, size_t room)
 	return count;
 }
 
-static void read_mounts(struct vz_snapshot *s, struct vz_proc *proc)
+char *vz_mounts_read(pid_t pid, struct vz_mount **ret, size_t *count)
 {
-	_cleanup_free_ char *text = NULL;
+	char *text = NULL;
 	size_t len, lines = 1;
-	char *copy;
+	int rc = pid ? vz_slurp_proc(pid, 0, "mountinfo", MOUNTS_MAX_BYTES, &text, &len)
+		     : vz_slurp("/proc/self/mountinfo", MOUNTS_MAX_BYTES, &text, &len);
 
-	proc->mounts_read = true;
-	if (!vz_proc_pid(s) ||
-	    vz_slurp_proc(vz_proc_pid(s), 0, "mountinfo", MOUNTS_MAX_BYTES, &text, &len) < 0)
-		return;
+	*ret = NULL;
+	*count = 0;
+	if (rc < 0)
+		return NULL;
 	for (const char *p = text; (p = strchr(p, '\n')); p++)
 		lines++;
 	if (lines > MOUNTS_MAX)
 		lines = MOUNTS_MAX;
-	copy = vz_arena_alloc(s->arena, len + 1, 1);
-	proc->mounts = vz_arena_alloc(s->arena, lines, sizeof(*proc->mounts));
-	if (!copy || !proc->mounts)
+	*ret = calloc(lines, sizeof(**ret));
+	if (*ret)
+		*count = vz_mounts_parse(text, *ret, lines);
+	return text;
+}
+
+/* A copy that lives as long as the snapshot. */
+static void read_mounts(struct vz_snapshot *s, struct vz_proc *proc)
+{
+	_cleanup_free_ struct vz_mount *mounts = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t count;
+
+	proc->mounts_read = true;
+	if (!vz_proc_pid(s))
 		return;
-	memcpy(copy, text, len);
-	proc->nmounts = vz_mounts_parse(copy, proc->mounts, lines);
+	text = vz_mounts_read(vz_proc_pid(s), &mounts, &count);
+	proc->mounts = vz_arena_alloc(s->arena, count + 1, sizeof(*proc->mounts));
+	if (!text || !proc->mounts)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		proc->mounts[i].id = mounts[i].id;
+		proc->mounts[i].point = vz_arena_text(s->arena, mounts[i].point);
+		proc->mounts[i].type = vz_arena_text(s->arena, mounts[i].type);
+	}
+	proc->nmounts = count;
 }
 
 static struct vz_proc *with_mounts(struct vz_snapshot *s)
@@ -117,20 +138,24 @@ static bool is_below(const char *path, const char *point)
 	       (!strncmp(path, point, len) && (path[len] == '/' || path[len] == '\0'));
 }
 
-const struct vz_mount *vz_mount_by_path(struct vz_snapshot *s, const char *path)
+const struct vz_mount *vz_mount_of(const struct vz_mount *mounts, size_t count, const char *path)
 {
-	const struct vz_proc *proc = with_mounts(s);
 	const struct vz_mount *best = NULL;
 
 	/* Of two on one point the later one is on top. */
-	for (size_t i = 0; proc && path[0] == '/' && i < proc->nmounts; i++) {
-		const struct vz_mount *mount = &proc->mounts[i];
-
-		if (is_below(path, mount->point) &&
-		    (!best || strlen(mount->point) >= strlen(best->point)))
-			best = mount;
+	for (size_t i = 0; path[0] == '/' && i < count; i++) {
+		if (is_below(path, mounts[i].point) &&
+		    (!best || strlen(mounts[i].point) >= strlen(best->point)))
+			best = &mounts[i];
 	}
 	return best;
+}
+
+const struct vz_mount *vz_mount_by_path(struct vz_snapshot *s, const char *path)
+{
+	const struct vz_proc *proc = with_mounts(s);
+
+	return proc ? vz_mount_of(proc->mounts, proc->nmounts, path) : NULL;
 }
 
 bool vz_mount_is_remote(const struct vz_mount *mount)
@@ -141,6 +166,9 @@ bool vz_mount_is_remote(const struct vz_mount *mount)
 					     "gpfs", "autofs", "vboxsf", "virtiofs" };
 
 	if (!mount)
+		return false;
+	/* The storage of containers without privileges: as local as any. */
+	if (!strcmp(mount->type, "fuse.fuse-overlayfs"))
 		return false;
 	if (!strcmp(mount->type, "fuse") || vz_starts_with(mount->type, "fuse."))
 		return true;

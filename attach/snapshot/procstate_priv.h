@@ -52,6 +52,9 @@ struct vz_proc {
 	size_t nmounts;
 	struct vz_end *ends;
 	size_t nends;
+	pid_t *children;
+	size_t nchildren;
+	bool children_read;
 	bool ends_whole;                                   /* every process could be looked at */
 	uint64_t throttled_ns, throttled_periods, periods; /* at the first look */
 	bool throttle_known;
@@ -103,9 +106,13 @@ void vz_sockaddr_text(const void *address, size_t len, char *ret, size_t size, b
 
 /* Parse the text of mountinfo, which is changed and must live on. */
 size_t vz_mounts_parse(char *text, struct vz_mount *ret, size_t room);
+/* Those of a process, 0: ours.  What comes back, and RET, are to be freed; NULL: not to be had. */
+char *vz_mounts_read(pid_t pid, struct vz_mount **ret, size_t *count);
 /* By number; for NULL-terminated PATH as the target sees it: the one that it is on.  NULL. */
 const struct vz_mount *vz_mount_by_id(struct vz_snapshot *s, int id);
 const struct vz_mount *vz_mount_by_path(struct vz_snapshot *s, const char *path);
+/* The same among COUNT mounts. */
+const struct vz_mount *vz_mount_of(const struct vz_mount *mounts, size_t count, const char *path);
 /* Does a network, or another process, answer for this file system? */
 bool vz_mount_is_remote(const struct vz_mount *mount);
 
@@ -141,8 +148,8 @@ bool vz_fd_link(pid_t pid, pid_t tid, int fd, char *ret, size_t size);
 
 /* ---- processes ---- */
 
-/* Children of PID, at most ROOM of them. */
-size_t vz_children(pid_t pid, pid_t *ret, size_t room);
+/* The target's children, as they were when first asked for. */
+const pid_t *vz_children(struct vz_snapshot *s, size_t *count);
 /* Who holds the lock that a thread of PID waits for, from the text of /proc/locks; 0. */
 pid_t vz_lock_holder(const char *locks, pid_t pid);
 

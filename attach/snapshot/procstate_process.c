@@ -17,6 +17,8 @@ enum {
 	PROCESS_MAX_BYTES = 1 << 16,
 	MAX_CHILDREN = 4096,
 	MAX_PROCESSES = 1 << 16,
+	MAX_TASKS = 4096,
+	CHILDREN_MAX_BYTES = 1 << 16,
 	MAX_LEVELS = 64,              /* of control groups */
 	NO_RANDOM_PLACES = 0x0040000, /* ADDR_NO_RANDOMIZE */
 };
@@ -39,37 +41,86 @@ static pid_t parent_of(pid_t pid, char *state)
 	return (pid_t)strtol(p + 3, NULL, 10);
 }
 
-/* There are kernels without /proc/PID/task/TID/children: every process is asked for its parent. */
-size_t vz_children(pid_t pid, pid_t *ret, size_t room)
+/* What /proc/PID/task/TID/children lists for each thread; false: this kernel has no such file. */
+static bool listed_children(pid_t pid, pid_t *ret, size_t *count)
+{
+	_cleanup_closedir_ DIR *dir = NULL;
+	const struct dirent *entry;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	for (int i = 0; dir && i < MAX_TASKS && (entry = readdir(dir));) {
+		_cleanup_free_ char *text = NULL;
+		char *p, *end;
+		size_t len;
+		int rc;
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		i++;
+		rc = vz_slurp_proc(pid, (pid_t)strtol(entry->d_name, NULL, 10), "children",
+				   CHILDREN_MAX_BYTES, &text, &len);
+		if (rc == -ENOENT && i == 1)
+			return false;
+		for (p = text; p && *count < MAX_CHILDREN; p = end) {
+			long child = strtol(p, &end, 10);
+
+			if (end == p)
+				break;
+			ret[(*count)++] = (pid_t)child;
+		}
+	}
+	return dir != NULL;
+}
+
+/* Without that file every process is asked for its parent. */
+static void asked_children(pid_t pid, pid_t *ret, size_t *count)
 {
 	_cleanup_closedir_ DIR *dir = opendir("/proc");
 	const struct dirent *entry;
-	size_t count = 0, seen = 0;
+	size_t seen = 0;
 
-	while (dir && (entry = readdir(dir)) && count < room && seen < MAX_PROCESSES) {
-		pid_t child = isdigit((unsigned char)entry->d_name[0])
-				      ? (pid_t)strtol(entry->d_name, NULL, 10)
-				      : 0;
+	while (dir && (entry = readdir(dir)) && *count < MAX_CHILDREN && seen < MAX_PROCESSES) {
+		pid_t child;
 
-		if (!child)
+		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
+		child = (pid_t)strtol(entry->d_name, NULL, 10);
 		seen++;
 		if (parent_of(child, NULL) == pid)
-			ret[count++] = child;
+			ret[(*count)++] = child;
 	}
-	return count;
 }
 
-static unsigned count_zombies(pid_t pid)
+const pid_t *vz_children(struct vz_snapshot *s, size_t *count)
 {
-	_cleanup_free_ pid_t *children = calloc(MAX_CHILDREN, sizeof(*children));
-	size_t count = children ? vz_children(pid, children, MAX_CHILDREN) : 0;
+	struct vz_proc *proc = vz_proc_of(s);
+	pid_t pid = vz_proc_pid(s);
+
+	*count = 0;
+	if (!proc || !pid)
+		return NULL;
+	if (!proc->children_read) {
+		proc->children_read = true;
+		proc->children = vz_arena_alloc(s->arena, MAX_CHILDREN, sizeof(*proc->children));
+		if (proc->children && !listed_children(pid, proc->children, &proc->nchildren))
+			asked_children(pid, proc->children, &proc->nchildren);
+	}
+	*count = proc->nchildren;
+	return proc->children;
+}
+
+static unsigned count_zombies(struct vz_snapshot *s)
+{
+	size_t count;
+	const pid_t *children = vz_children(s, &count);
 	unsigned zombies = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		char state = 0;
 
-		zombies += parent_of(children[i], &state) == pid && state == 'Z';
+		zombies += parent_of(children[i], &state) == vz_proc_pid(s) && state == 'Z';
 	}
 	return zombies;
 }
@@ -260,5 +311,5 @@ void vz_procstate_process(const struct vz_target *target, bool last, struct vz_s
 		return;
 	p->forked = is_fork(target->pid, status.ppid);
 	p->memory_pressure = memory_pressure(target->pid);
-	p->children_zombie = count_zombies(target->pid);
+	p->children_zombie = count_zombies(s);
 }

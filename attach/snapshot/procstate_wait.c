@@ -24,7 +24,7 @@ enum {
 	MAX_MEMBERS = 1024, /* descriptors that one call waits for */
 	SAY_MEMBERS = 4,
 	MAX_SELECT_BITS = 1 << 16,
-	MAX_CHILDREN = 256,
+	MAX_ASKED = 256, /* children */
 	LOCKS_MAX_BYTES = 1 << 20,
 };
 
@@ -412,13 +412,13 @@ static void on_pathat(struct vz_waiting *w)
 /* A child by the number that the target has for it; ANY: the only one there is. */
 static pid_t find_child(const struct vz_waiting *w, pid_t ns_pid, bool any, size_t *count)
 {
-	pid_t children[MAX_CHILDREN], ret = 0;
-	size_t n = vz_proc_pid(w->s) ? vz_children(vz_proc_pid(w->s), children, MAX_CHILDREN) : 0;
+	const pid_t *children = vz_children(w->s, count);
+	size_t n = *count;
+	pid_t ret = 0;
 
-	*count = n;
 	if (any)
 		return n == 1 ? children[0] : 0;
-	for (size_t i = 0; i < n && !ret; i++) {
+	for (size_t i = 0; i < n && i < MAX_ASKED && !ret; i++) {
 		struct vz_status status;
 
 		if (vz_status_read(children[i], 0, &status) == 0 && status.ns_pid == ns_pid)

@@ -19,8 +19,7 @@ struct names {
 };
 
 struct vz_symbols {
-	const struct vz_target *target;
-	const struct vz_maps *maps;
+	struct vz_sources sources;
 	const struct vz_objects *objects;
 	struct names *names; /* as many as objects */
 	struct names perf;
@@ -34,8 +33,8 @@ int vz_symbols_new(const struct vz_target *target, const struct vz_maps *maps,
 
 	if (!symbols)
 		return -ENOMEM;
-	symbols->target = target;
-	symbols->maps = maps;
+	symbols->sources.target = target;
+	symbols->sources.maps = maps;
 	symbols->objects = objects;
 	symbols->names = calloc(objects->count + 1, sizeof(*symbols->names));
 	if (!symbols->names) {
@@ -53,6 +52,7 @@ void vz_symbols_free(struct vz_symbols *symbols)
 	for (size_t i = 0; i < symbols->objects->count; i++)
 		vz_symtab_fini(&symbols->names[i].table);
 	vz_symtab_fini(&symbols->perf.table);
+	vz_sources_fini(&symbols->sources);
 	free(symbols->names);
 	free(symbols);
 }
@@ -97,7 +97,7 @@ static void read_names(struct vz_symbols *symbols, const struct vz_object *objec
 	names->read = true;
 	if (symbols->kept >= MAX_KEPT_BYTES)
 		return;
-	if (vz_symbols_from_files(symbols->target, symbols->maps, object, &names->table) < 0) {
+	if (vz_symbols_from_files(&symbols->sources, object, &names->table) < 0) {
 		from_memory(object, &names->table);
 		names->loaded = true;
 	}
@@ -140,7 +140,7 @@ static void in_object(struct vz_symbols *symbols, const struct vz_object *object
 /* Code that is of no ELF object: made at run time, mostly. */
 static void in_perf_map(struct vz_symbols *symbols, uint64_t pc, struct vz_symbol *ret)
 {
-	const struct vz_map *map = vz_maps_find(symbols->maps, pc);
+	const struct vz_map *map = vz_maps_find(symbols->sources.maps, pc);
 	struct names *perf = &symbols->perf;
 	const struct vz_sym *sym;
 
@@ -150,7 +150,7 @@ static void in_perf_map(struct vz_symbols *symbols, uint64_t pc, struct vz_symbo
 	vz_plain(ret->object);
 	ret->offset = pc - map->start;
 	if (!perf->read)
-		vz_symbols_from_perf(symbols->target, &perf->table);
+		vz_symbols_from_perf(symbols->sources.target, &perf->table);
 	perf->read = true;
 	sym = vz_symtab_find(&perf->table, pc);
 	if (!sym)

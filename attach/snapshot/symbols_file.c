@@ -19,6 +19,35 @@ enum {
 	PATH_BYTES = 4096 + 512,
 };
 
+/* ---- what may be opened ---- */
+
+void vz_sources_fini(struct vz_sources *sources)
+{
+	free(sources->mounts);
+	free(sources->own);
+	free(sources->text);
+	free(sources->own_text);
+}
+
+/*
+ * A dead file server may be what the target hangs on: who opens a file there hangs too.  The
+ * names that memory has must do then.  PATH is one of the target, or with OWN one of ours.
+ */
+static bool may_open(struct vz_sources *s, bool own, const char *path)
+{
+	if (!s->read) {
+		s->read = true;
+		if (s->target->pid)
+			s->text = vz_mounts_read(s->target->pid, &s->mounts, &s->nmounts);
+		s->own_text = vz_mounts_read(0, &s->own, &s->nown);
+	}
+	if (own || !s->target->pid)
+		return !vz_mount_is_remote(vz_mount_of(s->own, s->nown, path));
+	return !vz_mount_is_remote(vz_mount_of(s->mounts, s->nmounts, path));
+}
+
+/* ---- the file that is mapped ---- */
+
 /* Is FILE what OBJECT was loaded from? */
 static bool is_mapped(const struct vz_elffile *file, const struct vz_build_id *id,
 		      const struct vz_map *map)
@@ -49,11 +78,14 @@ static void root_of(const struct vz_target *target, char *ret, size_t size)
 }
 
 /* The link of the mapping works for deleted files too, but asks for privileges. */
-static bool open_mapped(const struct vz_target *target, const struct vz_map *map,
+static bool open_mapped(struct vz_sources *s, const struct vz_map *map,
 			const struct vz_build_id *id, struct vz_elffile *ret)
 {
+	const struct vz_target *target = s->target;
 	char path[PATH_BYTES], root[64];
 
+	if (!may_open(s, false, map->path))
+		return false;
 	if (target->pid) {
 		snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", (int)target->pid,
 			 (unsigned long long)map->start, (unsigned long long)map->end);
@@ -64,18 +96,35 @@ static bool open_mapped(const struct vz_target *target, const struct vz_map *map
 		return false;
 	root_of(target, root, sizeof(root));
 	snprintf(path, sizeof(path), "%s%s", root, map->path);
-	return take(path, id, map, ret);
+	if (take(path, id, map, ret))
+		return true;
+	/* Of a target that has changed its root alone the kernel tells paths of ours. */
+	return target->pid && may_open(s, true, map->path) && take(map->path, id, map, ret);
 }
 
-static bool symbols_of(const char *path, const struct vz_build_id *id, const uint32_t *crc,
-		       struct vz_symtab *ret)
+/* ---- debug files ---- */
+
+/* A root to look in: the target's, or ours. */
+struct root {
+	struct vz_sources *sources;
+	bool own;
+	char path[64];
+};
+
+/* PATH is below ROOT. */
+static bool symbols_of(const struct root *root, const char *path, const struct vz_build_id *id,
+		       const uint32_t *crc, struct vz_symtab *ret)
 {
+	char whole[PATH_BYTES + sizeof(root->path)];
 	struct vz_elffile file;
 	struct vz_build_id other;
 	uint32_t sum;
 	bool good = false;
 
-	if (vz_elffile_open(path, &file) == 0) {
+	if (!may_open(root->sources, root->own, path))
+		return false;
+	snprintf(whole, sizeof(whole), "%s%s", root->path, path);
+	if (vz_elffile_open(whole, &file) == 0) {
 		if (id->len && vz_elffile_build_id(&file, &other) == 0)
 			good = vz_build_id_equal(id, &other);
 		else if (crc)
@@ -86,7 +135,8 @@ static bool symbols_of(const char *path, const struct vz_build_id *id, const uin
 	return good;
 }
 
-static bool by_build_id(const char *root, const struct vz_build_id *id, struct vz_symtab *ret)
+static bool by_build_id(const struct root *root, const struct vz_build_id *id,
+			struct vz_symtab *ret)
 {
 	char hex[2 * sizeof(id->bytes) + 1], path[PATH_BYTES];
 
@@ -94,9 +144,8 @@ static bool by_build_id(const char *root, const struct vz_build_id *id, struct v
 		return false;
 	for (size_t i = 0; i < id->len; i++)
 		snprintf(hex + 2 * i, 3, "%02x", id->bytes[i]);
-	snprintf(path, sizeof(path), "%s/usr/lib/debug/.build-id/%.2s/%s.debug", root, hex,
-		 hex + 2);
-	return symbols_of(path, id, NULL, ret);
+	snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%.2s/%s.debug", hex, hex + 2);
+	return symbols_of(root, path, id, NULL, ret);
 }
 
 struct debug_link {
@@ -104,7 +153,7 @@ struct debug_link {
 	uint32_t crc;
 };
 
-static bool by_link(const char *root, const char *object, const struct debug_link *link,
+static bool by_link(const struct root *root, const char *object, const struct debug_link *link,
 		    const struct vz_build_id *id, struct vz_symtab *ret)
 {
 	static const char *const forms[][2] = { { "", "" },
@@ -114,36 +163,36 @@ static bool by_link(const char *root, const char *object, const struct debug_lin
 	char path[PATH_BYTES];
 
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-		int n = snprintf(path, sizeof(path), "%s%s%.*s%s%s", root, forms[i][0], dir, object,
+		int n = snprintf(path, sizeof(path), "%s%.*s%s%s", forms[i][0], dir, object,
 				 forms[i][1], link->name);
 
-		if (n > 0 && (size_t)n < sizeof(path) && symbols_of(path, id, &link->crc, ret))
+		if (n > 0 && (size_t)n < sizeof(path) &&
+		    symbols_of(root, path, id, &link->crc, ret))
 			return true;
 	}
 	return false;
 }
 
-static bool from_debug_file(const struct vz_target *target, const char *object,
-			    const struct debug_link *link, const struct vz_build_id *id,
-			    struct vz_symtab *ret)
+static bool from_debug_file(struct vz_sources *s, const char *object, const struct debug_link *link,
+			    const struct vz_build_id *id, struct vz_symtab *ret)
 {
-	char roots[2][64] = { "", "" };
-	int n = target->pid ? 2 : 1;
+	struct root roots[2] = { { .sources = s }, { .sources = s, .own = true } };
+	int n = s->target->pid ? 2 : 1;
 
-	root_of(target, roots[0], sizeof(roots[0]));
+	root_of(s->target, roots[0].path, sizeof(roots[0].path));
 	for (int i = 0; i < n; i++) {
-		if (by_build_id(roots[i], id, ret))
+		if (by_build_id(&roots[i], id, ret))
 			return true;
 	}
 	for (int i = 0; i < n; i++) {
-		if (link->name[0] && by_link(roots[i], object, link, id, ret))
+		if (link->name[0] && by_link(&roots[i], object, link, id, ret))
 			return true;
 	}
 	return false;
 }
 
-int vz_symbols_from_files(const struct vz_target *target, const struct vz_maps *maps,
-			  const struct vz_object *object, struct vz_symtab *ret)
+int vz_symbols_from_files(struct vz_sources *sources, const struct vz_object *object,
+			  struct vz_symtab *ret)
 {
 	struct debug_link link = { .name = "" };
 	const struct vz_map *map;
@@ -153,11 +202,11 @@ int vz_symbols_from_files(const struct vz_target *target, const struct vz_maps *
 	bool found = false;
 
 	vz_object_range(object, &start, &end);
-	map = vz_maps_find(maps, start);
+	map = vz_maps_find(sources->maps, start);
 	if (!map || map->path[0] != '/')
 		return -ENOENT;
 	vz_object_build_id(object, &id);
-	if (open_mapped(target, map, &id, &file)) {
+	if (open_mapped(sources, map, &id, &file)) {
 		found = vz_elffile_symbols(&file, ret) == 0;
 		if (!found &&
 		    vz_elffile_debug_link(&file, link.name, sizeof(link.name), &link.crc) < 0)
@@ -165,7 +214,7 @@ int vz_symbols_from_files(const struct vz_target *target, const struct vz_maps *
 		vz_elffile_close(&file);
 	}
 	if (!found)
-		found = from_debug_file(target, vz_object_path(object), &link, &id, ret);
+		found = from_debug_file(sources, vz_object_path(object), &link, &id, ret);
 	return found ? 0 : -ENOENT;
 }
 

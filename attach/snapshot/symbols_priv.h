@@ -5,12 +5,27 @@
 #ifndef VZ_ATTACH_SNAPSHOT_SYMBOLS_PRIV_H
 #define VZ_ATTACH_SNAPSHOT_SYMBOLS_PRIV_H
 
+#include "attach/snapshot/procstate_priv.h"
 #include "attach/snapshot/symbols.h"
 #include "attach/snapshot/symtab.h"
 
+/* Which files may be read without the danger of a wait that does not end. */
+struct vz_sources {
+	const struct vz_target *target;
+	const struct vz_maps *maps;
+	struct vz_mount *mounts; /* of the target, and ours */
+	size_t nmounts;
+	char *text; /* that .mounts is made of */
+	struct vz_mount *own;
+	size_t nown;
+	char *own_text;
+	bool read;
+};
+
+void vz_sources_fini(struct vz_sources *sources);
 /** .symtab of the file that OBJECT was loaded from, or of its debug file: addresses as linked. */
-int vz_symbols_from_files(const struct vz_target *target, const struct vz_maps *maps,
-			  const struct vz_object *object, struct vz_symtab *ret);
+int vz_symbols_from_files(struct vz_sources *sources, const struct vz_object *object,
+			  struct vz_symtab *ret);
 /** The target's perf map. */
 int vz_symbols_from_perf(const struct vz_target *target, struct vz_symtab *ret);
 
