@@ -103,7 +103,7 @@ Test(show, the_verdict_comes_first_then_its_threads)
 	has(text, "worker-a (101): waits for lock_b (threading.Lock), held (inferred) by worker-b "
 		  "(102), asleep 4 min\n");
 	has(text, "      /srv/app/bank.py:44                   transfer\n");
-	has(text, "PyThread_acquire_lock_timed (and 1 more)\n");
+	has(text, "PyThread_acquire_lock_timed (and 2 more)\n");
 	has(text,
 	    "MainThread (100), main thread: waits for the end of worker-a (101), asleep 4 min");
 	has(text, "pool-0_0 (103): idle: pool worker waits for work, asleep 4 min");
@@ -256,6 +256,24 @@ Test(show, recursion_is_folded_and_depth_cut)
 	cr_expect_eq(count_of(text, "walk"), 994);
 	free(text);
 	vz_arena_free(s->arena);
+}
+
+Test(show, paths_are_cut_between_their_parts)
+{
+	static const char path[] = "/usr/lib/python3.11/asyncio/base_events.py";
+
+	for (size_t columns = 1; columns < sizeof(path) + 5; columns++) {
+		struct vz_grow g = { 0 };
+
+		vz_grow_middle(&g, path, columns);
+		cr_expect_leq(vz_text_columns(vz_grow_text(&g)), columns < 3 ? 3 : columns);
+		if (columns == 32)
+			cr_expect_str_eq(vz_grow_text(&g), "/usr/lib/.../base_events.py", "%s",
+					 vz_grow_text(&g));
+		if (columns >= sizeof(path) - 1)
+			cr_expect_str_eq(vz_grow_text(&g), path);
+		vz_grow_free(&g);
+	}
 }
 
 Test(show, functions_that_call_each_other)

@@ -73,7 +73,7 @@ static size_t beginning(const struct vz_snap_frame *frames, size_t count)
 
 /* Frames in a row of which one stands for all: of CPython the innermost, which says what was
  * asked of it; of libc the outermost, which is the function that was called; of others one that
- * has a name. */
+ * has a name; and CPython's locks for what libc does for them. */
 static bool joins_row(const struct vz_snap_frame *f, struct row *before)
 {
 	const struct vz_snap_frame *last = before->frame;
@@ -81,10 +81,14 @@ static bool joins_row(const struct vz_snap_frame *f, struct row *before)
 	bool nameless = f->kind == VZ_FRAME_NATIVE && last->kind == VZ_FRAME_NATIVE &&
 			!last->function[0] && f->file[0] && !strcmp(f->file, last->file);
 
-	if (!libc && !nameless && !(vz_frame_of_interpreter(f) && vz_frame_of_interpreter(last)))
+	bool thread = of_libc(last) && vz_frame_of_interpreter(f) &&
+		      vz_starts_with(f->function, "PyThread_");
+
+	if (!libc && !nameless && !thread &&
+	    !(vz_frame_of_interpreter(f) && vz_frame_of_interpreter(last)))
 		return false;
 	before->hidden++;
-	if ((libc || nameless) && f->function[0])
+	if ((libc || nameless || thread) && f->function[0])
 		before->frame = f;
 	return true;
 }
