@@ -228,7 +228,7 @@ Test(show, equal_threads_are_one)
 	/* One of them elsewhere is no equal. */
 	snap_thread(s, 250, "x", "work /srv/app/jobs.py 13", "run /srv/app/pool.py 80", NULL);
 	text = text_of(s, plain);
-	has(text, "499 threads, ");
+	has(text, "499 threads, ThreadPoolExecutor-0_7, ThreadPoolExecutor-0_14, ");
 	has(text, "x (350): ");
 	free(text);
 	text = text_of(s, (struct vz_show){ .width = 100, .all = true });
