@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "attach/snapshot/grow.h"
-#include "attach/snapshot/show.h"
+#include "attach/snapshot/show_priv.h"
 #include "attach/util.h"
 #include "tests/kit_snapshot.h"
 
@@ -272,6 +272,43 @@ Test(show, paths_are_cut_between_their_parts)
 					 vz_grow_text(&g));
 		if (columns >= sizeof(path) - 1)
 			cr_expect_str_eq(vz_grow_text(&g), path);
+		vz_grow_free(&g);
+	}
+}
+
+Test(show, symbols_of_other_languages)
+{
+	static const struct {
+		const char *symbol, *name;
+	} cases[] = {
+		{ "_ZN8greenlet12UserGreenlet8g_switchEv", "greenlet::UserGreenlet::g_switch" },
+		{ "_ZN4grpc6ServerC2Ev", "grpc::Server::Server" },
+		{ "_ZN4grpc6ServerD0Ev", "grpc::Server::~Server" },
+		{ "_ZNK5torch8autograd6Engine4waitEv", "torch::autograd::Engine::wait" },
+		{ "_ZNSt6thread11_State_implINS_8_InvokerISt5tupleIJZ4mainEEEEE6_M_runEv",
+		  "std::thread::_State_impl::_M_run" },
+		{ "_ZN12_GLOBAL__N_14workEi", "(anonymous)::work" },
+		{ "_Z4workv", "work" },
+		{ "_ZN4core3ops8function6FnOnce9call_once17h0123456789abcdefE",
+		  "core::ops::function::FnOnce::call_once" },
+		{ "PyThread_acquire_lock_timed", "PyThread_acquire_lock_timed" },
+		{ "_Z", "_Z" },
+		{ "_ZN", "_ZN" },
+		{ "_ZN9", "_ZN9" },
+		{ "_ZN99999999999999999999xE", "_ZN99999999999999999999xE" },
+		{ "_ZN4workILi5EE3runEv", "_ZN4workILi5EE3runEv" },
+		{ "_ZNE", "_ZNE" },
+		{ "_ZN1aI", "_ZN1aI" },
+		{ "_ZTI4work", "_ZTI4work" },
+		{ "_ZN1aC", "_ZN1aC" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct vz_grow g = { 0 };
+
+		vz_show_symbol(&g, cases[i].symbol, 80);
+		cr_expect_str_eq(vz_grow_text(&g), cases[i].name, "%s: %s", cases[i].symbol,
+				 vz_grow_text(&g));
 		vz_grow_free(&g);
 	}
 }

@@ -194,6 +194,8 @@ static void add_function(struct vz_grow *g, const struct row *row, bool native, 
 		vz_grow_clear(&tail);
 	if (f->kind == VZ_FRAME_SIGNAL)
 		vz_grow_add(g, "(a signal handler was called here)");
+	else if (f->kind == VZ_FRAME_NATIVE && f->function[0] && !native)
+		vz_show_symbol(g, f->function, columns - tail.used);
 	else if (f->function[0])
 		vz_grow_safe(g, f->function, columns - tail.used);
 	else if (!tail.used)
