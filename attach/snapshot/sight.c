@@ -2,27 +2,36 @@
 /* sight.c - Python frames by name. */
 #include "attach/snapshot/sight.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "attach/util.h"
 
-bool vz_sight_frame(const struct vz_scene_snapshot *scene, size_t thread, size_t i,
-		    struct vz_snap_frame *ret)
+struct vz_snap_frame *vz_sight_kept(const struct vz_scene_snapshot *scene, size_t thread, size_t i)
 {
 	const struct vz_raw_stack *raw = &scene->raw[thread];
 	const struct vz_snap_thread *t = &scene->snapshot->threads[thread];
 
-	if (i >= raw->count)
-		return false;
 	/* Python frames are in the same order in both, native ones may be between them. */
-	for (size_t j = i; j < t->nframes; j++) {
+	for (size_t j = i; i < raw->count && j < t->nframes; j++) {
 		if (t->frames[j].kind == VZ_FRAME_PYTHON &&
-		    t->frames[j].raddr == raw->frames[i].raddr) {
-			*ret = t->frames[j];
-			return ret->file[0] != '\0';
-		}
+		    t->frames[j].raddr == raw->frames[i].raddr)
+			return (struct vz_snap_frame *)(uintptr_t)&t->frames[j]; /* arena's */
 	}
-	vz_snapshot_python_frame(scene, &raw->frames[i], ret);
+	return NULL;
+}
+
+bool vz_sight_frame(const struct vz_scene_snapshot *scene, size_t thread, size_t i,
+		    struct vz_snap_frame *ret)
+{
+	const struct vz_snap_frame *kept = vz_sight_kept(scene, thread, i);
+
+	if (i >= scene->raw[thread].count)
+		return false;
+	if (kept)
+		*ret = *kept;
+	else
+		vz_snapshot_python_frame(scene, &scene->raw[thread].frames[i], ret);
 	return ret->file[0] != '\0';
 }
 
@@ -59,6 +68,22 @@ bool vz_sight_at(const struct vz_scene_snapshot *scene, size_t thread, size_t i,
 	if (vz_pyframe_local(scene->py, &scene->raw[thread].frames[i], "self", self) < 0)
 		*self = 0;
 	return !class || (*self && vz_pyobj_is(scene->py, *self, class));
+}
+
+void vz_sight_type(const struct vz_scene_snapshot *scene, uint64_t obj, char *buf, size_t size)
+{
+	const struct vz_py *py = scene->py;
+	char name[VZ_PYNAME_MAX], module[VZ_PYNAME_MAX];
+	uint64_t type, dict, text;
+
+	vz_pyobj_type_name(py, obj, name, sizeof(name));
+	snprintf(buf, size, "%s", name);
+	if (!name[0] || strchr(name, '.') || vz_pyobj_type(py, obj, &type) < 0 ||
+	    vz_py_word(py, type + py->at.tp_dict, &dict) < 0 || !dict ||
+	    vz_pydict_get(py, dict, "__module__", &text) < 0 ||
+	    vz_pyobj_text(py, text, module, sizeof(module)) < 0 || strcmp(module, "builtins") == 0)
+		return;
+	snprintf(buf, size, "%s.%s", module, name);
 }
 
 const char *vz_sight_words(const struct vz_scene_snapshot *scene, const struct vz_snap_frame *frame)

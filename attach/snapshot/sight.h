@@ -18,6 +18,10 @@ const char *vz_sight_function(const struct vz_snap_frame *frame);
 /** vz_sight_is() for frame I of THREAD, and its "self" is a CLASS (NULL: any); *SELF: 0 if none. */
 bool vz_sight_at(const struct vz_scene_snapshot *scene, size_t thread, size_t i, const char *file,
 		 const char *function, const char *class, uint64_t *self);
+/** Frame I of THREAD as it is kept in the snapshot, to be added to; NULL. */
+struct vz_snap_frame *vz_sight_kept(const struct vz_scene_snapshot *scene, size_t thread, size_t i);
+/** Type of OBJ with its module: "app.Order"; "" on failure. */
+void vz_sight_type(const struct vz_scene_snapshot *scene, uint64_t obj, char *buf, size_t size);
 /** "worker (app.py:12)", in the arena. */
 const char *vz_sight_words(const struct vz_scene_snapshot *scene,
 			   const struct vz_snap_frame *frame);
