@@ -94,19 +94,32 @@ static const char *name_in_frame(struct vz_locks *l, const struct vz_pyframe *fr
 	return name_in_globals(l, frame, &names, obj);
 }
 
+/* The object of the standard library that THREAD enters or acquires, and that has the lock. */
+static uint64_t wrapper_of(struct vz_locks *l, size_t thread)
+{
+	static const char *const functions[] = { "__enter__", "acquire" };
+	static const char *const files[] = { "threading.py", "multiprocessing/synchronize.py",
+					     "logging/__init__.py" };
+	uint64_t self;
+
+	for (size_t i = 0; i < 2; i++) {
+		for (size_t j = 0; j < sizeof(files) / sizeof(files[0]); j++) {
+			if (vz_sight_at(l->scene, thread, 0, files[j], functions[i], NULL, &self))
+				return self;
+		}
+	}
+	return 0;
+}
+
 const char *vz_lock_name(struct vz_locks *l, size_t thread, uint64_t obj)
 {
 	const struct vz_raw_stack *raw = &l->scene->raw[thread];
-	struct vz_snap_frame frame;
+	uint64_t wrapper = wrapper_of(l, thread);
 	const char *found;
 
-	for (size_t i = 0; i < NAME_FRAMES && i < raw->count; i++) {
-		/* in the standard library's own words it would be "self._lock" */
-		if (vz_sight_frame(l->scene, thread, i, &frame) &&
-		    (vz_sight_is(&frame, "threading.py", "__enter__") ||
-		     vz_sight_is(&frame, "threading.py", "acquire")))
-			continue;
-		found = name_in_frame(l, &raw->frames[i], obj);
+	/* In the standard library's own words it would be "self._lock". */
+	for (size_t i = wrapper != 0; i < NAME_FRAMES && i < raw->count; i++) {
+		found = name_in_frame(l, &raw->frames[i], wrapper ? wrapper : obj);
 		if (found)
 			return found;
 	}

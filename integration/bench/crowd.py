@@ -16,11 +16,10 @@ COUNT = int(sys.argv[2])
 DEPTH = int((sys.argv[3:] or ["1"])[0])
 BUSY = sys.argv[4:] == ["busy"]
 
-stop, go = threading.Event(), threading.Event()
+stop = threading.Event()
 
 
 def spin():
-    go.wait()  # threads that run keep new ones from starting
     while not stop.is_set():
         sum(range(200))
 
@@ -37,12 +36,10 @@ def watch():
 
 
 threading.stack_size(256 << 10)
-threads = [threading.Thread(target=deeper, args=(DEPTH, spin if BUSY else stop.wait))
-           for _ in range(COUNT - 1)]
+threads = [threading.Thread(target=deeper, args=(DEPTH, spin if BUSY else stop.wait)) for _ in range(COUNT - 1)]
 for thread in threads:
     thread.start()
 ctl.ready()
-go.set()
 deeper(DEPTH, watch)
 for thread in threads:
     thread.join()

@@ -33,8 +33,7 @@ async def handle_sleep():
 
 async def handle_cpu():
     total = 0
-    command = hang.ctl.control.block
-    while not command[0]:
+    while not hang.ctl.control.get(hang.ctl.COMMAND):
         total += 1
         if total % 10000 == 0:
             hang.ctl.tick()

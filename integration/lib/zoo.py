@@ -1,6 +1,4 @@
 """How one hang goes: see that it hangs, look at it, judge the answer, see that nothing changed, let it go."""
-import collections
-
 from . import cages, procfs, tool, where
 
 
@@ -57,12 +55,7 @@ class Outcome:
 
     def __init__(self):
         self.mark, self.why, self.kinds, self.verdict = "-", "", [], {}
-        self.stopped_ns, self.stopped_tids, self.marks = [], set(), collections.Counter()
-
-    def settle_mark(self):
-        """One wrong answer is enough; else what was said most often."""
-        self.mark = ("WRONG" if self.marks["WRONG"] else
-                     "right" if self.marks["right"] > self.marks["unknown"] else "unknown")
+        self.stopped_ns, self.stopped_tids = [], set()
 
     def note_stops(self, data):
         for thread in data.get("threads", ()):
@@ -74,8 +67,7 @@ class Outcome:
 def look_once(cell, subject, outcome, extra=()):
     answer = tool.snapshot(subject.pid, extra)
     if not cell.equal(answer.status, 0, "exit status (" + answer.messages.strip()[-400:] + ")"):
-        outcome.marks["WRONG"] += 1
-        outcome.settle_mark()
+        outcome.mark = "WRONG"
         return
     data = answer.data
     mark, outcome.why = judge(subject.case, data.get("verdict", {}), subject.facts())
@@ -83,8 +75,10 @@ def look_once(cell, subject, outcome, extra=()):
     outcome.kinds.append(outcome.verdict.get("kind"))
     outcome.note_stops(data)
     cell.check(mark != "WRONG", "verdict: " + outcome.why)
-    outcome.marks[mark] += 1
-    outcome.settle_mark()
+    if "WRONG" not in (mark, outcome.mark):
+        outcome.mark = "unknown" if "unknown" in (mark, outcome.mark) else mark
+    else:
+        outcome.mark = "WRONG"
 
 
 def run_case(cell, python, case, outcome, times=1):
