@@ -19,6 +19,9 @@ def judge(case, verdict, facts):
         choice = [one.format(**facts) for one in (word if isinstance(word, tuple) else (word,))]
         if not any(one in sentence for one in choice):
             return "WRONG", f"no {' or '.join(choice)} in: {kind}: {sentence}"
+    for word in case.forbid:
+        if word in sentence:
+            return "WRONG", f"{word!r} in: {kind}: {sentence}"
     return "right", sentence
 
 
