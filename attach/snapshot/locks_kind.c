@@ -250,6 +250,11 @@ static void describe_logging(struct vz_locks *l, size_t thread, struct vz_snap_l
 			ret->name = "lock of the logging module";
 			return;
 		}
+		/* A handler that waits for a lock of its own is called by handle(), too. */
+		if (!vz_sight_frame(l->scene, thread, 0, &frame) ||
+		    (!vz_sight_is(&frame, "threading.py", vz_sight_function(&frame)) &&
+		     !vz_sight_is(&frame, "logging/__init__.py", vz_sight_function(&frame))))
+			return;
 	}
 }
 

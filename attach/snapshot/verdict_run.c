@@ -321,10 +321,28 @@ static uint64_t used_ns(const struct vz_snap_thread *t)
 	return t->nlooks == VZ_LOOKS ? t->looks[VZ_LOOKS - 1].cpu_ns - t->looks[0].cpu_ns : 0;
 }
 
+/* One call of C code at all looks: what a loop in Python happens to be in changes. */
+static const char *same_native(const struct vz_snapshot *s, int i)
+{
+	const struct vz_snap_thread *t = &s->threads[i];
+	const char *native;
+
+	if (!vz_is_in_native(s, i) || !vz_is_same_frames(s, i, 0))
+		return "";
+	for (size_t k = 1; k < t->nlooks; k++) {
+		if (t->looks[k].py_frame != t->looks[0].py_frame ||
+		    t->looks[k].py_instr != t->looks[0].py_instr)
+			return "";
+	}
+	/* Short loops are seen at one place by chance; CPython's own part of those proves nothing.
+	 */
+	native = vz_say_native(s, i);
+	return strstr(native, "(python") || strstr(native, "(libpython") ? "" : native;
+}
+
 static void say_busy(struct vz_snapshot *s, int i)
 {
-	const char *native =
-		vz_is_in_native(s, i) && vz_is_same_frames(s, i, 0) ? vz_say_native(s, i) : "";
+	const char *native = same_native(s, i);
 
 	if (native[0])
 		vz_verdict_say(s, VZ_VERDICT_BUSY, i,

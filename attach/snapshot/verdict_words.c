@@ -107,7 +107,8 @@ static bool is_go_between(const struct vz_snap_frame *f)
 	const char *library = vz_basename(f->file);
 
 	return f->interpreter || !f->function[0] || vz_starts_with(library, "libffi") ||
-	       vz_starts_with(library, "_ctypes") || vz_starts_with(f->function, "ffi_call");
+	       vz_starts_with(library, "_ctypes") || vz_starts_with(library, "_greenlet") ||
+	       vz_starts_with(f->function, "ffi_call");
 }
 
 const char *vz_say_native(const struct vz_snapshot *s, int thread)
