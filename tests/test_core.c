@@ -38,6 +38,8 @@ static bool dumps_come(void)
 	return true;
 }
 
+extern const Elf64_Ehdr __ehdr_start; /* of this program, by the linker */
+
 static const char program[] =
 	"import threading, os, time\n"
 	"marker = 'a string that is looked ' + 'for in the dump'\n"
@@ -212,6 +214,75 @@ Test(core, reads_dumps_of_each_interpreter, .timeout = 110)
 	globfree(&pythons);
 	if (!n)
 		cr_skip_test("no interpreter whose dump could be made");
+}
+
+/* ---- files that the dump relies on ---- */
+
+static const char dies[] = "VZ_TEST_CORE_DIES";
+
+/* A copy of this program that is run with the variable set ends with a dump. */
+__attribute__((constructor)) static void die_here(void)
+{
+	if (getenv(dies))
+		abort();
+}
+
+static bool dump_copy(struct dump *dump, char *copy, size_t size)
+{
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char command[8192];
+
+	cr_assert_gt(n, 0);
+	self[n] = '\0';
+	snprintf(copy, size, "/tmp/vz-core-copy-%d", (int)getpid());
+	snprintf(command, sizeof(command), "cp '%s' %s", self, copy);
+	cr_assert_eq(system(command), 0);
+	setenv(dies, "1", 1);
+	return make_dump(dump, copy);
+}
+
+/* Code is in no dump: it comes from the file, and from no other one. */
+Test(core, reads_left_out_bytes_of_the_same_file_only)
+{
+	uint8_t own[64], bytes[64];
+	struct vz_objects objects;
+	struct vz_core *core;
+	struct vz_build_id id;
+	struct dump dump;
+	struct vz_err err;
+	char copy[64];
+	uint64_t place;
+
+	if (!dumps_come() || !dump_copy(&dump, copy, sizeof(copy)))
+		cr_skip_test("no dump comes here");
+	memcpy(own, (const void *)(uintptr_t)dump_copy, sizeof(own));
+	for (int other = 0; other < 2; other++) {
+		if (other) {
+			unlink(copy);
+			cr_assert_eq(symlink("/proc/self/exe", copy), 0);
+		}
+		cr_assert_eq(vz_core_open(dump.path, &core, &err), 0, "%s", err.why);
+		cr_assert_eq(vz_objects_read(&core->target, &core->maps, &objects, &err), 0);
+		cr_assert_str_eq(vz_object_path(objects.items[0]), copy);
+		if (vz_object_build_id(objects.items[0], &id) < 0)
+			cr_skip_test("linked without a build id");
+		place = (uintptr_t)dump_copy - (uintptr_t)&__ehdr_start +
+			vz_object_bias(objects.items[0]);
+		cr_expect_eq(vz_target_read(&core->target, place, bytes, sizeof(bytes)), 0);
+		cr_expect_arr_eq(bytes, own, sizeof(own));
+		vz_objects_fini(&objects);
+		vz_core_close(core);
+	}
+	unlink(copy);
+	cr_assert_eq(symlink("/bin/sh", copy), 0);
+	cr_assert_eq(vz_core_open(dump.path, &core, &err), 0, "%s", err.why);
+	cr_assert_eq(vz_objects_read(&core->target, &core->maps, &objects, &err), 0);
+	cr_expect_eq(vz_target_read(&core->target, place, bytes, sizeof(bytes)), -EFAULT);
+	vz_objects_fini(&objects);
+	vz_core_close(core);
+	unlink(copy);
+	remove_dump(&dump);
 }
 
 /* ---- made by hand ---- */
