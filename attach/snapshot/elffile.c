@@ -182,10 +182,14 @@ static bool is_code(const struct vz_elffile *file, const Elf64_Sym *sym)
 
 static int add_symbol(const struct vz_elffile *file, const Elf64_Sym *from, struct vz_symtab *table)
 {
-	const char *name = from->st_name < table->names_len ? table->names + from->st_name : "";
+	const char *name = "?"; /* not worth a look into the file: rank by binding alone */
 
+	if (from->st_name == 0 || from->st_name >= table->names_len || !is_code(file, from))
+		return 0;
+	if (!table->in_file)
+		name = table->names + from->st_name;
 	/* $x and such mark code and data on some machines; .L are labels. */
-	if (!*name || *name == '$' || (name[0] == '.' && name[1] == 'L') || !is_code(file, from))
+	if (!*name || *name == '$' || (name[0] == '.' && name[1] == 'L'))
 		return 0;
 	return vz_symtab_add(table,
 			     &(struct vz_sym){
@@ -217,36 +221,50 @@ static int add_symbols(const struct vz_elffile *file, const Elf64_Shdr *section,
 	return 0;
 }
 
-static int read_symbols(const struct vz_elffile *file, const Elf64_Shdr *section,
+static int take_names(const struct vz_elffile *file, const Elf64_Shdr *strings, size_t keep,
+		      struct vz_symtab *ret)
+{
+	if (strings->sh_type != SHT_STRTAB || strings->sh_offset > file->size ||
+	    strings->sh_size > file->size - strings->sh_offset)
+		return -ENOENT;
+	if (strings->sh_size > keep) {
+		ret->fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+		if (ret->fd < 0)
+			return -errno;
+		ret->in_file = true;
+		ret->at = strings->sh_offset;
+		ret->names_len = strings->sh_size;
+		return 0;
+	}
+	ret->owned = copy(file, strings->sh_offset, strings->sh_size, keep);
+	ret->names = ret->owned;
+	ret->names_len = strings->sh_size + 1;
+	return ret->owned ? 0 : -ENOENT;
+}
+
+static int read_symbols(const struct vz_elffile *file, const Elf64_Shdr *section, size_t keep,
 			struct vz_symtab *ret)
 {
-	const Elf64_Shdr *strings;
 	int rc;
 
 	if (section->sh_entsize != sizeof(Elf64_Sym) || section->sh_offset > file->size ||
 	    section->sh_size > file->size || section->sh_link >= file->nsections)
 		return -ENOENT;
-	strings = &file->sections[section->sh_link];
-	if (strings->sh_type != SHT_STRTAB)
-		return -ENOENT;
-	ret->owned = copy(file, strings->sh_offset, strings->sh_size, VZ_SYMTAB_STRINGS);
-	if (!ret->owned)
-		return -ENOENT;
-	ret->names = ret->owned;
-	ret->names_len = strings->sh_size + 1;
-	rc = add_symbols(file, section, ret);
+	rc = take_names(file, &file->sections[section->sh_link], keep, ret);
+	if (rc == 0)
+		rc = add_symbols(file, section, ret);
 	vz_symtab_sort(ret);
 	return rc;
 }
 
-int vz_elffile_symbols(const struct vz_elffile *file, struct vz_symtab *ret)
+int vz_elffile_symbols(const struct vz_elffile *file, size_t keep, struct vz_symtab *ret)
 {
 	int rc = -ENOENT;
 
 	memset(ret, 0, sizeof(*ret));
 	for (size_t i = 0; i < file->nsections; i++) {
 		if (file->sections[i].sh_type == SHT_SYMTAB) {
-			rc = read_symbols(file, &file->sections[i], ret);
+			rc = read_symbols(file, &file->sections[i], keep, ret);
 			break;
 		}
 	}

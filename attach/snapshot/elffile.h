@@ -36,8 +36,14 @@ void vz_elffile_close(struct vz_elffile *file);
 int vz_elffile_read(const struct vz_elffile *file, uint64_t offset, void *buf, size_t len);
 /** -ENOENT: it has none. */
 int vz_elffile_build_id(const struct vz_elffile *file, struct vz_build_id *ret);
-/** Functions of .symtab, with addresses as linked, sorted.  -ENOENT: it has none. */
-int vz_elffile_symbols(const struct vz_elffile *file, struct vz_symtab *ret);
+enum {
+	VZ_ELFFILE_KEEP = 8 << 20
+}; /* libpython's names are half a megabyte, libtorch's a hundred */
+/**
+ * Functions of .symtab, with addresses as linked, sorted.  Names of more than KEEP bytes stay in
+ * the file.  -ENOENT: it has none.
+ */
+int vz_elffile_symbols(const struct vz_elffile *file, size_t keep, struct vz_symtab *ret);
 /** What .gnu_debuglink says; a name with a slash is none.  -ENOENT. */
 int vz_elffile_debug_link(const struct vz_elffile *file, char *name, size_t size, uint32_t *crc);
 /** The check sum that a debug link holds, of the whole file; -EFBIG: larger than MAX. */

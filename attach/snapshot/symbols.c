@@ -106,13 +106,13 @@ static void read_names(struct vz_symbols *symbols, const struct vz_object *objec
 
 static void say(const struct vz_symtab *table, const struct vz_sym *sym, struct vz_symbol *ret)
 {
-	const char *name = vz_symtab_name(table, sym);
-	/* .symtab writes versions behind a name: pthread_cond_wait@@GLIBC_2.3.2 */
-	const char *version = strchr(name, '@');
-	size_t len = version && version != name ? (size_t)(version - name) : strlen(name);
+	char *version;
 
-	snprintf(ret->name, sizeof(ret->name), "%.*s",
-		 (int)(len < sizeof(ret->name) ? len : sizeof(ret->name) - 1), name);
+	vz_symtab_name(table, sym, ret->name, sizeof(ret->name));
+	/* .symtab writes versions behind a name: pthread_cond_wait@@GLIBC_2.3.2 */
+	version = strchr(ret->name, '@');
+	if (version && version != ret->name)
+		*version = '\0';
 	vz_plain(ret->name);
 }
 

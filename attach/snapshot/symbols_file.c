@@ -129,7 +129,7 @@ static bool symbols_of(const struct root *root, const char *path, const struct v
 			good = vz_build_id_equal(id, &other);
 		else if (crc)
 			good = vz_elffile_crc(&file, LINKED_MAX_BYTES, &sum) == 0 && sum == *crc;
-		good = good && vz_elffile_symbols(&file, ret) == 0;
+		good = good && vz_elffile_symbols(&file, VZ_ELFFILE_KEEP, ret) == 0;
 	}
 	vz_elffile_close(&file);
 	return good;
@@ -207,7 +207,7 @@ int vz_symbols_from_files(struct vz_sources *sources, const struct vz_object *ob
 		return -ENOENT;
 	vz_object_build_id(object, &id);
 	if (open_mapped(sources, map, &id, &file)) {
-		found = vz_elffile_symbols(&file, ret) == 0;
+		found = vz_elffile_symbols(&file, VZ_ELFFILE_KEEP, ret) == 0;
 		if (!found &&
 		    vz_elffile_debug_link(&file, link.name, sizeof(link.name), &link.crc) < 0)
 			link.name[0] = '\0';

@@ -3,8 +3,10 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	MAX_NESTED = 64, /* symbols that are looked at for one address */
@@ -82,13 +84,27 @@ const struct vz_sym *vz_symtab_find(const struct vz_symtab *table, uint64_t addr
 	return NULL;
 }
 
-const char *vz_symtab_name(const struct vz_symtab *table, const struct vz_sym *sym)
+void vz_symtab_name(const struct vz_symtab *table, const struct vz_sym *sym, char *ret, size_t size)
 {
-	return sym->name < table->names_len ? table->names + sym->name : "";
+	ssize_t n = 0;
+
+	ret[0] = '\0';
+	if (sym->name >= table->names_len)
+		return;
+	if (!table->in_file) {
+		snprintf(ret, size, "%s", table->names + sym->name);
+		return;
+	}
+	if (size > table->names_len - sym->name)
+		size = table->names_len - sym->name;
+	n = pread(table->fd, ret, size, (off_t)(table->at + sym->name));
+	ret[n > 0 ? n - 1 : 0] = '\0';
 }
 
 void vz_symtab_fini(struct vz_symtab *table)
 {
+	if (table->in_file)
+		close(table->fd);
 	free(table->items);
 	free(table->owned);
 	memset(table, 0, sizeof(*table));

@@ -12,7 +12,6 @@
 
 enum {
 	VZ_SYMTAB_MAX = 4 << 20,        /* symbols; libtorch has a tenth of that */
-	VZ_SYMTAB_STRINGS = 128 << 20,  /* bytes of names */
 	VZ_SYMTAB_UNSIZED_MAX = 1 << 12 /* bytes that a symbol without a size may stand for */
 };
 
@@ -28,6 +27,10 @@ struct vz_symtab {
 	const char *names; /* each ends with a NUL */
 	size_t names_len;  /* with the last NUL */
 	char *owned;       /* .names if they are to be freed, else NULL */
+	/* Names that are too many to keep stay in their file; .names is NULL then. */
+	bool in_file;
+	int fd;      /* owned */
+	uint64_t at; /* offset of the names */
 };
 
 /** -ENOMEM, -EFBIG: no room for more. */
@@ -36,7 +39,9 @@ int vz_symtab_add(struct vz_symtab *table, const struct vz_sym *sym);
 void vz_symtab_sort(struct vz_symtab *table);
 /** The symbol that ADDRESS belongs to, or NULL. */
 const struct vz_sym *vz_symtab_find(const struct vz_symtab *table, uint64_t address);
-const char *vz_symtab_name(const struct vz_symtab *table, const struct vz_sym *sym);
+/** Its name, cut at SIZE - 1; "" if it is not there. */
+void vz_symtab_name(const struct vz_symtab *table, const struct vz_sym *sym, char *ret,
+		    size_t size);
 void vz_symtab_fini(struct vz_symtab *table);
 
 /** How well a name of an ELF symbol with binding BIND suits people, for .rank. */
