@@ -10,7 +10,7 @@ VZ_PACKAGES_DEMO="gcc libc6-dev cmake ninja-build pkg-config libzstd-dev
 VZ_PACKAGES_TEST="$VZ_PACKAGES_DEMO libcriterion-dev libpython3-dev python3-gevent python3-greenlet
 	uwsgi-core uwsgi-plugin-python3 apache2-bin libapache2-mod-wsgi-py3 postgresql-15
 	postgresql-plpython3-15 util-linux mount strace binutils gcovr clang libclang-rt-dev shellcheck
-	mmdebstrap bubblewrap musl-tools"
+	mmdebstrap bubblewrap musl-tools groff-base"
 
 vz_say() {
 	printf '== %s\n' "$*"

@@ -50,17 +50,23 @@ void vz_grow_fill(struct vz_grow *g, char c, size_t count)
 void vz_grow_add(struct vz_grow *g, const char *fmt, ...)
 {
 	va_list args, again;
+	size_t room;
 	int len;
 
+	if (!reserve(g, 0))
+		return;
+	room = g->size - g->used;
 	va_start(args, fmt);
 	va_copy(again, args);
-	len = vsnprintf(NULL, 0, fmt, args);
-	if (len > 0 && reserve(g, (size_t)len)) {
+	len = vsnprintf(g->at + g->used, room, fmt, args);
+	if (len > 0 && (size_t)len >= room && reserve(g, (size_t)len))
 		vsnprintf(g->at + g->used, (size_t)len + 1, fmt, again);
-		g->used += (size_t)len;
-	}
+	else if (len < 0 || (size_t)len >= room)
+		len = 0;
 	va_end(again);
 	va_end(args);
+	g->used += (size_t)len;
+	g->at[g->used] = '\0';
 }
 
 void vz_grow_clear(struct vz_grow *g)
@@ -174,8 +180,13 @@ static void control_piece(uint32_t number, struct piece *ret)
 static void next_piece(const char *text, struct piece *ret)
 {
 	uint32_t number = 0;
-	size_t len = vz_utf8_char(text, &number);
+	size_t len;
 
+	if (*text >= ' ' && *text < 0x7f) {
+		*ret = (struct piece){ .bytes = { *text }, .len = 1, .columns = 1, .taken = 1 };
+		return;
+	}
+	len = vz_utf8_char(text, &number);
 	ret->taken = len ? len : 1;
 	if (len && (number < ' ' || (number >= 0x7f && number < 0xa0))) {
 		control_piece(number, ret);
@@ -262,11 +273,18 @@ static void json_escape(struct vz_grow *g, uint32_t number)
 
 void vz_grow_json(struct vz_grow *g, const char *text)
 {
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "/_.-<> ";
 	uint32_t number = 0;
 	size_t len;
 
 	vz_grow_bytes(g, "\"", 1);
 	for (; *text; text += len ? len : 1) {
+		len = strspn(text, plain);
+		if (len) {
+			vz_grow_bytes(g, text, len);
+			continue;
+		}
 		len = vz_utf8_char(text, &number);
 		if (!len)
 			vz_grow_add(g, "\\ufffd");

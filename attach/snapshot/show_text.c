@@ -85,10 +85,10 @@ static void add_when(struct vz_grow *g, const struct vz_snapshot *s)
 	char when[40];
 	struct tm utc;
 
-	if (s->unix_ns && gmtime_r(&seconds, &utc) &&
+	if (!s->from_core && s->unix_ns && gmtime_r(&seconds, &utc) &&
 	    strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &utc))
 		vz_grow_add(g, ", %s", when);
-	vz_grow_add(g, ", taken in ");
+	vz_grow_add(g, s->from_core ? ", read in " : ", taken in ");
 	vz_words_time(g, s->took_ns);
 }
 
