@@ -93,7 +93,7 @@ static int give_up(struct session *s, const struct wait *w)
 	if (vz_session_is_stopped(s))
 		vz_err_why(s->err, "it is stopped");
 	else
-		vz_err_why(s->err, "%s, most likely in C code that does not release it", text);
+		vz_err_why(s->err, "%s", text);
 	vz_err_try(s->err,
 		   "again later, or with a longer --gil-timeout; a waiting thread of ours stays "
 		   "in the target and removes itself when it gets its turn");

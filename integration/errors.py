@@ -17,7 +17,8 @@ from lib import board, child, procfs, pythons, target, tool, trace, where
 def refused(cell, run, status, *words):
     """It ended with STATUS and said what, why and what to do, in three lines, in words."""
     cell.equal(run.status, status, "exit status (" + run.messages().strip()[-400:] + ")")
-    lines = [line for line in run.messages().rstrip("\n").split("\n")
+    message, _, _ = run.messages().partition("\n\n")  # a snapshot may follow
+    lines = [line for line in message.rstrip("\n").split("\n")
              if not line.startswith("vizattach: warning: ")]
     if lines[0].startswith("vizattach: recording"):  # the failure came later: it is at the end
         lines = lines[-3:]
@@ -164,6 +165,8 @@ def held_gil(cell, python, folder):
         cell.check(f"warning: gil: thread {subject.pid} " in run.messages()
                    and "holds the GIL while it waits in read" in run.messages(),
                    f"it was not told early: {run.messages()!r}")
+        cell.check("the GIL is held by native code: " in run.messages() and "asleep in read" in run.messages()
+                   and "innermost frame first" in run.messages(), f"no snapshot: {run.messages()!r}")
         cell.equal(subject.get("AUX"), 1, "the read returned early: AUX")
         with open(pipe, "wb", buffering=0) as file:
             file.write(b"x")

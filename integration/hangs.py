@@ -5,7 +5,8 @@ The hang zoo: programs that were built to hang in one way each (and some that do
 
 usage: hangs.py [--python NAME-PART] [--case NAME] [--full] [--times N] [--list]
 --full     every case on every interpreter; else each on the system's and on one other
---times N  N snapshots of each case, and of a busy service under load
+--times N  N snapshots of each case, and of a busy service under load; else 10 on the system's
+           interpreter and one on others
 """
 import argparse
 import collections
@@ -20,7 +21,7 @@ from lib.zoocases import CASES
 
 AT_ONCE = 6         # cases that do nothing; those that run take turns
 RIGHT_SHARE = 0.9
-SERVICE_TIMES = 10  # snapshots of the service when nothing was said of it
+TIMES = 10          # snapshots of each case on the system's interpreter, and of the service
 NOT_HERE = ("swapped",)  # kinds that no case can bring about
 
 
@@ -83,6 +84,9 @@ def tell(cell, case, times, future):
     if error:
         raise error
     tally = collections.Counter(outcome.kinds)
+    if len(tally) > 1:
+        print(f"     {case.name}, {cell.column}: not always the same: "
+              + ", ".join(f"{kind} {count}" for kind, count in tally.most_common()), flush=True)
     if outcome.mark == "unknown" or os.environ.get("VZ_VERDICTS"):
         print(f"     {outcome.mark}: {case.name}, {cell.column}: {outcome.why}", flush=True)
     if times > 1:
@@ -168,14 +172,20 @@ def run_cells(result, cells, times):
     return outcomes
 
 
+def how_often(python, times):
+    """TIMES, or if nothing was said a few on the system's interpreter and one on others."""
+    return times or (TIMES if python.debian else 1)
+
+
 def run_at_once(result, cells, times, at_once):
     outcomes = {}
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        futures = [(case, python, pool.submit(attempt, case, python, times)) for case, python in cells]
+        futures = [(case, python, pool.submit(attempt, case, python, how_often(python, times)))
+                   for case, python in cells]
         try:
             for case, python, future in futures:
                 future.result()
-                result.run(case.name, python.name, tell, case, times, future)
+                result.run(case.name, python.name, tell, case, times or 1, future)
                 outcome = outcomes[case, python.name] = future.result()[1]
                 if outcome.mark == "WRONG":
                     result.results[case.name, python.name] = "WRONG"
@@ -187,14 +197,14 @@ def run_at_once(result, cells, times, at_once):
     return outcomes
 
 
-def run(wanted_pythons=(), wanted=(), full=False, times=1):
+def run(wanted_pythons=(), wanted=(), full=False, times=None):
     result = board.Board("hangs")
     cells = plan(wanted_pythons, wanted, full)
     outcomes = run_cells(result, cells, times)
     if not wanted or "service" in wanted:
         for python in pythons.supported():
             if accepted(python, wanted_pythons) and (python.debian or wanted_pythons or full):
-                result.run("service", python.name, service, python, max(times, SERVICE_TIMES), zoo.Outcome())
+                result.run("service", python.name, service, python, times or TIMES, zoo.Outcome())
                 child.end_all()
     result.table()
     summary(result, outcomes, not wanted)
@@ -207,7 +217,7 @@ def main():
     parser.add_argument("--python", "--pythons", action="append", default=[])
     parser.add_argument("--case", "--cases", action="append", default=[])
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--times", type=int)
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if options.list:

@@ -4,7 +4,8 @@ Python's stacks as they are read from outside against what the program says of i
 
 Each interpreter runs targets/stacks.py: threads go through random kinds of calls and stop at a
 barrier.  There every thread's stack, frame by frame, is compared with traceback's and with
-faulthandler's.  A comparison is one thread at one barrier.
+faulthandler's; now and then also what "vizattach snapshot" makes of it, with the native frames.
+A comparison is one thread at one barrier.
 
 usage: integration/stacks.py [--python NAME]... [--count COMPARISONS] [--seed N]
 """
@@ -23,6 +24,7 @@ from lib import board, child, pythons, rooms, where
 MINORS = range(8, 16)
 SECONDS = 20.0  # of a run without --count, all interpreters together
 THREADS, DEPTH = 8, 12
+WHOLE_EVERY = 10  # rounds
 # Without a file of its own in the root that it runs in.
 LOADER = "import os; exec(compile(os.fdopen(%d).read(), 'stacks.py', 'exec'))"
 NAME_MAX = 255  # bytes of a name that are shown
@@ -158,6 +160,37 @@ def compare(interpreter, tid, found, told):
             or chain_difference(interpreter, thread["frames"]))
 
 
+def merged_difference(thread, dumped):
+    """The snapshot's frames of a thread: the same Python frames, each evaluator below those it runs."""
+    frames = thread["frames"]
+    python = [[frame["file"], frame["line"], frame["function"]] for frame in frames if frame["kind"] == "python"]
+    difference = first_difference(python, [[frame["file"], frame["line"], frame["function"]]
+                                           for frame in dumped["frames"]])
+    if difference or not thread["native_whole"]:  # code without unwind tables is not our matter
+        return difference
+    if not thread["order_known"]:
+        return "the order of native and Python frames is not known"
+    evaluators = [number for number, frame in enumerate(frames)
+                  if frame["kind"] == "native" and (frame["function"] or "").startswith("_PyEval_EvalFrameDefault")]
+    if any(number == 0 or frames[number - 1]["kind"] != "python" for number in evaluators):
+        return "an evaluator without a Python frame"
+    entries = sum(frame["entry"] for frame in dumped["frames"])
+    if evaluators and len(evaluators) != entries:
+        return f"{len(evaluators)} evaluators run {entries} entry frames"
+    return ""
+
+
+def whole(cell, pid, seed, found, told):
+    """The same moment through the command."""
+    answer = subprocess.run([where.program("vizattach"), "snapshot", "--pid", str(pid), "--json", "--native"],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=False)
+    cell.need(answer.returncode == 0, f"vizattach snapshot: {answer.stderr.decode(errors='replace')}")
+    threads = {str(thread["tid"]): thread for thread in json.loads(answer.stdout)["threads"]}
+    for tid in told["threads"]:
+        difference = merged_difference(threads[tid], found[tid]) if tid in threads else "not in the snapshot"
+        cell.check(not difference, f"seed {seed}, snapshot: {difference}")
+
+
 def one_round(cell, interpreter, subject, dumper, seed, threads, depth):
     told = json.loads(subject.ask(f"{seed} {threads} {depth}"))
     cell.need(not told["failures"], "the target: " + "".join(told["failures"])[-600:])
@@ -168,6 +201,8 @@ def one_round(cell, interpreter, subject, dumper, seed, threads, depth):
         difference = compare(interpreter, tid, found, told)
         plan = " ".join(told["plans"][tid]) if depth else "all kinds"
         cell.check(not difference, f"seed {seed}, {plan}: {difference}")
+    if not depth or seed % WHOLE_EVERY == 0:
+        whole(cell, subject.pid, seed, found, told)
     subject.ask("go")
     cell.need(len(cell.failures) < 5, "too many differences")
     return len(told["threads"]), sum(len(frames) for frames in told["threads"].values())

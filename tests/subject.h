@@ -164,17 +164,20 @@ static inline void find_pythons(glob_t *ret)
 	*ret = found;
 }
 
-/* The same in the roots that scripts/roots unpacked, if they can be entered. */
-static inline void find_root_pythons(glob_t *ret)
+/*
+ * What a snapshot also reads: free-threaded builds, and what scripts/roots unpacked, debug
+ * builds too, if it can be entered.
+ */
+static inline void find_more_pythons(glob_t *ret)
 {
 	const char *source = getenv("VZ_SOURCE_DIR");
 	char pattern[1024];
 
-	memset(ret, 0, sizeof(*ret));
-	snprintf(pattern, sizeof(pattern), "%s/build/roots/*/usr/bin/python3.*[0-9]",
+	find_below_prefixes("bin/python3.*[0-9]t", ret);
+	snprintf(pattern, sizeof(pattern), "%s/build/roots/*/usr/bin/python3.*[0-9td]",
 		 source ? source : ".");
 	if (geteuid() == 0)
-		glob(pattern, 0, NULL, ret);
+		glob(pattern, ret->gl_pathc ? GLOB_APPEND : 0, NULL, ret);
 }
 
 /* The N of "python3.N", 0 for Python 2. */

@@ -158,7 +158,7 @@ Test(pylayout, processes_say_what_the_table_says, .timeout = 100)
 	glob_t found[2];
 
 	find_pythons(&found[0]);
-	find_root_pythons(&found[1]);
+	find_more_pythons(&found[1]);
 	for (int k = 0; k < 2; k++) {
 		for (size_t i = 0; i < found[k].gl_pathc; i++)
 			checked += check_process(found[k].gl_pathv[i]);
@@ -166,6 +166,58 @@ Test(pylayout, processes_say_what_the_table_says, .timeout = 100)
 	}
 	if (!checked)
 		cr_skip_test("no CPython here");
+}
+
+Test(pylayout, look_refuses_what_is_not_python)
+{
+	struct kit_view view;
+	struct subject s;
+
+	cr_assert(subject_plain(&s));
+	cr_assert_eq(kit_view_look(&view, s.pid), -ENOTSUP);
+	cr_assert_eq(view.err.exit, VZ_EXIT_UNSUPPORTED);
+	cr_assert_not_null(strstr(view.err.what, "cannot look into"), "%s", view.err.what);
+	cr_assert_not_null(strstr(view.err.why, "not a Python process"), "%s", view.err.why);
+	kit_view_close(&view);
+	subject_end(&s);
+}
+
+/* The same bytes without a process. */
+struct copy {
+	struct vz_bytes bytes;
+	const struct vz_target *real;
+};
+
+static int copy_read(const struct vz_bytes *memory, uint64_t raddr, void *buf, size_t len)
+{
+	return vz_target_read(((const struct copy *)memory)->real, raddr, buf, len);
+}
+
+Test(pylayout, a_core_dump_has_no_process)
+{
+	glob_t found;
+
+	find_pythons(&found);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		const char *path = found.gl_pathv[i];
+		struct copy copy = { .bytes.read = copy_read };
+		struct vz_target core = { .pidfd = -1, .mem_fd = -1, .memory = &copy.bytes };
+		struct vz_python python;
+		struct kit_view view;
+		struct subject s;
+
+		if (!vz_pylayout_find(python_minor(path), false) ||
+		    !subject_python(&s, path, "ready()"))
+			continue;
+		cr_assert_eq(kit_view_look(&view, s.pid), 0, "%s", path);
+		copy.real = &view.target;
+		cr_assert_eq(vz_python_look(&core, &view.objects, &python, &view.err), 0, "%s: %s",
+			     path, view.err.why);
+		cr_assert_eq(memcmp(&python, &view.python, sizeof(python)), 0, "%s", path);
+		kit_view_close(&view);
+		subject_end(&s);
+	}
+	globfree(&found);
 }
 
 /* ---- fields that no header shows ---- */
@@ -253,7 +305,7 @@ Test(pylayout, structures_without_header_are_as_probed, .timeout = 100)
 	glob_t found[2];
 
 	find_pythons(&found[0]);
-	find_root_pythons(&found[1]);
+	find_more_pythons(&found[1]);
 	for (int k = 0; k < 2; k++) {
 		for (size_t i = 0; i < found[k].gl_pathc; i++)
 			checked += check_fields(found[k].gl_pathv[i], text);

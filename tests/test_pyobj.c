@@ -350,7 +350,7 @@ Test(pyobj, objects_are_what_python_says, .timeout = 100)
 
 	find_pythons(&found);
 	checked = check_all(&found, text);
-	find_root_pythons(&found);
+	find_more_pythons(&found);
 	checked += check_all(&found, text);
 	free(text);
 	if (!checked)

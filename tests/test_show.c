@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "attach/snapshot/grow.h"
-#include "attach/snapshot/show.h"
+#include "attach/snapshot/show_priv.h"
 #include "attach/util.h"
 #include "tests/kit_snapshot.h"
 
@@ -103,7 +103,7 @@ Test(show, the_verdict_comes_first_then_its_threads)
 	has(text, "worker-a (101): waits for lock_b (threading.Lock), held (inferred) by worker-b "
 		  "(102), asleep 4 min\n");
 	has(text, "      /srv/app/bank.py:44                   transfer\n");
-	has(text, "PyThread_acquire_lock_timed (and 1 more)\n");
+	has(text, "PyThread_acquire_lock_timed (and 2 more)\n");
 	has(text,
 	    "MainThread (100), main thread: waits for the end of worker-a (101), asleep 4 min");
 	has(text, "pool-0_0 (103): idle: pool worker waits for work, asleep 4 min");
@@ -228,7 +228,7 @@ Test(show, equal_threads_are_one)
 	/* One of them elsewhere is no equal. */
 	snap_thread(s, 250, "x", "work /srv/app/jobs.py 13", "run /srv/app/pool.py 80", NULL);
 	text = text_of(s, plain);
-	has(text, "499 threads, ");
+	has(text, "499 threads, ThreadPoolExecutor-0_7, ThreadPoolExecutor-0_14, ");
 	has(text, "x (350): ");
 	free(text);
 	text = text_of(s, (struct vz_show){ .width = 100, .all = true });
@@ -256,6 +256,61 @@ Test(show, recursion_is_folded_and_depth_cut)
 	cr_expect_eq(count_of(text, "walk"), 994);
 	free(text);
 	vz_arena_free(s->arena);
+}
+
+Test(show, paths_are_cut_between_their_parts)
+{
+	static const char path[] = "/usr/lib/python3.11/asyncio/base_events.py";
+
+	for (size_t columns = 1; columns < sizeof(path) + 5; columns++) {
+		struct vz_grow g = { 0 };
+
+		vz_grow_middle(&g, path, columns);
+		cr_expect_leq(vz_text_columns(vz_grow_text(&g)), columns < 3 ? 3 : columns);
+		if (columns == 32)
+			cr_expect_str_eq(vz_grow_text(&g), "/usr/lib/.../base_events.py", "%s",
+					 vz_grow_text(&g));
+		if (columns >= sizeof(path) - 1)
+			cr_expect_str_eq(vz_grow_text(&g), path);
+		vz_grow_free(&g);
+	}
+}
+
+Test(show, symbols_of_other_languages)
+{
+	static const struct {
+		const char *symbol, *name;
+	} cases[] = {
+		{ "_ZN8greenlet12UserGreenlet8g_switchEv", "greenlet::UserGreenlet::g_switch" },
+		{ "_ZN4grpc6ServerC2Ev", "grpc::Server::Server" },
+		{ "_ZN4grpc6ServerD0Ev", "grpc::Server::~Server" },
+		{ "_ZNK5torch8autograd6Engine4waitEv", "torch::autograd::Engine::wait" },
+		{ "_ZNSt6thread11_State_implINS_8_InvokerISt5tupleIJZ4mainEEEEE6_M_runEv",
+		  "std::thread::_State_impl::_M_run" },
+		{ "_ZN12_GLOBAL__N_14workEi", "(anonymous)::work" },
+		{ "_Z4workv", "work" },
+		{ "_ZN4core3ops8function6FnOnce9call_once17h0123456789abcdefE",
+		  "core::ops::function::FnOnce::call_once" },
+		{ "PyThread_acquire_lock_timed", "PyThread_acquire_lock_timed" },
+		{ "_Z", "_Z" },
+		{ "_ZN", "_ZN" },
+		{ "_ZN9", "_ZN9" },
+		{ "_ZN99999999999999999999xE", "_ZN99999999999999999999xE" },
+		{ "_ZN4workILi5EE3runEv", "_ZN4workILi5EE3runEv" },
+		{ "_ZNE", "_ZNE" },
+		{ "_ZN1aI", "_ZN1aI" },
+		{ "_ZTI4work", "_ZTI4work" },
+		{ "_ZN1aC", "_ZN1aC" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct vz_grow g = { 0 };
+
+		vz_show_symbol(&g, cases[i].symbol, 80);
+		cr_expect_str_eq(vz_grow_text(&g), cases[i].name, "%s: %s", cases[i].symbol,
+				 vz_grow_text(&g));
+		vz_grow_free(&g);
+	}
 }
 
 Test(show, functions_that_call_each_other)

@@ -239,6 +239,27 @@ void vz_grow_safe(struct vz_grow *g, const char *text, size_t columns)
 	vz_grow_fill(g, '.', columns < ELLIPSIS ? columns : ELLIPSIS);
 }
 
+/* What of TEXT begins in COLUMN or behind it. */
+static const char *at_column(const char *text, size_t column)
+{
+	size_t at = 0;
+	struct piece p;
+
+	for (; *text && at < column; text += p.taken) {
+		next_piece(text, &p);
+		at += p.columns;
+	}
+	return text;
+}
+
+/* From the next slash on, if much is left: half of a name tells nobody anything. */
+static const char *whole_part(const char *text, size_t columns)
+{
+	const char *slash = strchr(text, '/');
+
+	return slash && safe_columns(slash) * 2 >= columns ? slash : text;
+}
+
 void vz_grow_middle(struct vz_grow *g, const char *text, size_t columns)
 {
 	size_t all = safe_columns(text), head, tail;
@@ -252,7 +273,7 @@ void vz_grow_middle(struct vz_grow *g, const char *text, size_t columns)
 	tail = columns - ELLIPSIS - head;
 	add_columns(g, text, 0, head);
 	vz_grow_bytes(g, "...", ELLIPSIS);
-	add_columns(g, text, all - tail, SIZE_MAX);
+	add_columns(g, whole_part(at_column(text, all - tail), tail), 0, SIZE_MAX);
 }
 
 size_t vz_text_columns(const char *text)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "attach/snapshot/page.h"
 
+#include <ctype.h>
 #include <string.h>
 
 enum { NARROWEST = 20 };
@@ -19,6 +20,21 @@ size_t vz_page_room(const struct vz_page *page, size_t indent)
 	return page->width < indent + NARROWEST ? NARROWEST : page->width - indent;
 }
 
+/* Is the space AT between a number and its unit? */
+static bool before_unit(const char *text, size_t at)
+{
+	static const char *const units[] = { "ns", "us", "ms", "s", "min", "h", "d", "%" };
+	size_t len = strcspn(text + at + 1, " ,;:)");
+
+	if (!at || !isdigit((unsigned char)text[at - 1]))
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (len == strlen(units[i]) && !strncmp(text + at + 1, units[i], len))
+			return true;
+	}
+	return false;
+}
+
 /* Bytes of the next line of TEXT: up to the last space that fits, or as many as fit. */
 static size_t next_line(const char *text, size_t room)
 {
@@ -31,7 +47,7 @@ static size_t next_line(const char *text, size_t room)
 		columns += len ? vz_utf8_columns(number) : 1;
 		if (columns > room)
 			return space ? space : at ? at : len ? len : 1;
-		if (text[at] == ' ' && at)
+		if (text[at] == ' ' && at && !before_unit(text, at))
 			space = at;
 		at += len ? len : 1;
 	}

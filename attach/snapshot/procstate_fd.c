@@ -134,7 +134,7 @@ static void say_unix(struct vz_snapshot *s, const struct vz_sock *sock, bool bri
 		     struct vz_fd *ret)
 {
 	uint64_t peer = sock->listening ? 0 : vz_sock_unix_peer(vz_proc_pid(s), sock->inode);
-	const struct vz_sock *other = peer ? vz_sock_find(s, peer) : NULL;
+	const struct vz_sock *other = peer ? vz_sock_find(s, VZ_SOCK_UNIX, peer) : NULL;
 
 	/* The server's socket has the name; of a connection that is one of the two. */
 	if (other && other->path[0])
@@ -150,32 +150,53 @@ static void say_unix(struct vz_snapshot *s, const struct vz_sock *sock, bool bri
 		say_other_end(s, peer, ret);
 }
 
-/* Other families: the kernel names the protocol. */
-static void say_protocol(pid_t pid, pid_t tid, int fd, struct vz_fd *ret)
+/* The kernel names the protocol; "": it does not tell. */
+static void protocol_of(pid_t pid, pid_t tid, int fd, char *ret, size_t size)
 {
-	char path[96], name[32];
+	char path[96];
 	ssize_t n;
 
 	fd_path(pid, tid, fd, path);
-	n = getxattr(path, "system.sockprotoname", name, sizeof(name) - 1);
-	name[n > 0 ? n : 0] = '\0';
-	vz_plain(name);
-	vz_out_add(&ret->text, "socket%s%s%s", name[0] ? " (" : "", name, name[0] ? ")" : "");
+	n = getxattr(path, "system.sockprotoname", ret, size - 1);
+	ret[n > 0 ? n : 0] = '\0';
+	vz_plain(ret);
+}
+
+static const struct vz_sock *find_sock(struct vz_snapshot *s, const char *protocol, uint64_t inode)
+{
+	static const struct {
+		const char *begin;
+		enum vz_sock_kind kind;
+	} names[] = {
+		{ "TCPv6", VZ_SOCK_TCP6 }, { "TCP", VZ_SOCK_TCP },   { "UDPv6", VZ_SOCK_UDP6 },
+		{ "UDP", VZ_SOCK_UDP },    { "UNIX", VZ_SOCK_UNIX },
+	};
+	const struct vz_sock *sock = NULL;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !sock; i++) {
+		if (!protocol[0] || vz_starts_with(protocol, names[i].begin))
+			sock = vz_sock_find(s, names[i].kind, inode);
+	}
+	return sock;
 }
 
 static void say_socket(struct vz_snapshot *s, pid_t tid, int fd, const char *link, bool brief,
 		       struct vz_fd *ret)
 {
-	const struct vz_sock *sock = vz_sock_find(s, inode_in(link));
+	const struct vz_sock *sock;
+	char protocol[32];
 
 	ret->kind = VZ_WAIT_SOCKET;
+	protocol_of(vz_proc_pid(s), tid, fd, protocol, sizeof(protocol));
+	sock = find_sock(s, protocol, inode_in(link));
 	if (!sock) {
-		say_protocol(vz_proc_pid(s), tid, fd, ret);
+		vz_out_add(&ret->text, "socket");
+		if (protocol[0])
+			vz_out_add(&ret->text, " (%s)", protocol);
 		return;
 	}
 	ret->socket_state = vz_sock_state(sock);
 	ret->listening = sock->listening;
-	ret->accepted = vz_sock_is_accepted(s, sock);
 	if (sock->kind == VZ_SOCK_UNIX)
 		say_unix(s, sock, brief, ret);
 	else

@@ -46,7 +46,7 @@ struct vz_end {
 
 /* What is read once in a snapshot. */
 struct vz_proc {
-	bool socks_read, mounts_read, ends_read;
+	bool socks_read[VZ_NSOCKS], mounts_read, ends_read;
 	struct vz_socks socks[VZ_NSOCKS];
 	struct vz_mount *mounts;
 	size_t nmounts;
@@ -88,7 +88,7 @@ void vz_proc_comm(pid_t pid, char ret[32]);
 void vz_socks_parse(struct vz_arena *arena, const char *text, enum vz_sock_kind kind,
 		    struct vz_socks *ret);
 /* The socket with this inode in the target's network namespace; NULL: not there. */
-const struct vz_sock *vz_sock_find(struct vz_snapshot *s, uint64_t inode);
+const struct vz_sock *vz_sock_find(struct vz_snapshot *s, enum vz_sock_kind kind, uint64_t inode);
 /* The other end of a connection within one network namespace; NULL: elsewhere. */
 const struct vz_sock *vz_sock_other(struct vz_snapshot *s, const struct vz_sock *sock);
 /* A connection that a client made: somebody here listens on its port. */

@@ -171,37 +171,31 @@ void vz_socks_parse(struct vz_arena *arena, const char *text, enum vz_sock_kind 
 	ret->cut = *text != '\0';
 }
 
-static struct vz_proc *with_socks(struct vz_snapshot *s)
+/* Reading them all takes milliseconds: only what is asked for. */
+static const struct vz_socks *with_socks(struct vz_snapshot *s, enum vz_sock_kind kind)
 {
 	struct vz_proc *proc = vz_proc_of(s);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
 
-	if (!proc || proc->socks_read)
-		return proc;
-	proc->socks_read = true;
-	for (int i = 0; vz_proc_pid(s) && i < VZ_NSOCKS; i++) {
-		_cleanup_free_ char *text = NULL;
-		size_t len;
-
-		if (vz_slurp_proc(vz_proc_pid(s), 0, kinds[i].file, NET_MAX_BYTES, &text, &len) ==
-		    0)
-			vz_socks_parse(s->arena, text, (enum vz_sock_kind)i, &proc->socks[i]);
-	}
-	return proc;
+	if (!proc || proc->socks_read[kind])
+		return proc ? &proc->socks[kind] : NULL;
+	proc->socks_read[kind] = true;
+	if (vz_proc_pid(s) &&
+	    vz_slurp_proc(vz_proc_pid(s), 0, kinds[kind].file, NET_MAX_BYTES, &text, &len) == 0)
+		vz_socks_parse(s->arena, text, kind, &proc->socks[kind]);
+	return &proc->socks[kind];
 }
 
 /* ---- asking ---- */
 
-const struct vz_sock *vz_sock_find(struct vz_snapshot *s, uint64_t inode)
+const struct vz_sock *vz_sock_find(struct vz_snapshot *s, enum vz_sock_kind kind, uint64_t inode)
 {
-	const struct vz_proc *proc = with_socks(s);
+	const struct vz_socks *socks = with_socks(s, kind);
 
-	for (int kind = 0; proc && inode && kind < VZ_NSOCKS; kind++) {
-		const struct vz_socks *socks = &proc->socks[kind];
-
-		for (size_t i = 0; i < socks->count; i++) {
-			if (socks->items[i].inode == inode)
-				return &socks->items[i];
-		}
+	for (size_t i = 0; socks && inode && i < socks->count; i++) {
+		if (socks->items[i].inode == inode)
+			return &socks->items[i];
 	}
 	return NULL;
 }
@@ -231,43 +225,40 @@ static bool is_tcp(const struct vz_sock *sock)
 	return sock->kind <= VZ_SOCK_TCP6;
 }
 
+/* Can the other end be on this machine at all? */
+static bool stays_here(const struct vz_sock *sock)
+{
+	const uint8_t *a = sock->remote;
+
+	if (kinds[sock->kind].address_bytes == 16 && !is_mapped_v4(a))
+		return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)a) ||
+		       !memcmp(a, sock->local, 16);
+	if (kinds[sock->kind].address_bytes == 16)
+		a += 12;
+	return a[0] == 127 || same_address(sock, sock->remote, sock, sock->local);
+}
+
 const struct vz_sock *vz_sock_other(struct vz_snapshot *s, const struct vz_sock *sock)
 {
-	const struct vz_proc *proc = with_socks(s);
+	enum vz_sock_kind first = is_tcp(sock) ? VZ_SOCK_TCP : VZ_SOCK_UDP;
 
-	if (!proc || !sock->rport || sock->kind == VZ_SOCK_UNIX)
+	if (sock->kind == VZ_SOCK_UNIX || !sock->rport || !stays_here(sock))
 		return NULL;
-	for (int kind = 0; kind < VZ_SOCK_UNIX; kind++) {
-		const struct vz_socks *socks = &proc->socks[kind];
+	/* A server that listens for both has IPv4 connections among those of IPv6. */
+	for (int kind = first; kind <= (int)first + 1; kind++) {
+		const struct vz_socks *socks = with_socks(s, (enum vz_sock_kind)kind);
 
-		for (size_t i = 0; i < socks->count; i++) {
+		for (size_t i = 0; socks && i < socks->count; i++) {
 			const struct vz_sock *other = &socks->items[i];
 
 			if (other->inode && other->lport == sock->rport &&
-			    other->rport == sock->lport && is_tcp(other) == is_tcp(sock) &&
+			    other->rport == sock->lport &&
 			    same_address(other, other->local, sock, sock->remote) &&
 			    same_address(other, other->remote, sock, sock->local))
 				return other;
 		}
 	}
 	return NULL;
-}
-
-bool vz_sock_is_accepted(struct vz_snapshot *s, const struct vz_sock *sock)
-{
-	const struct vz_proc *proc = with_socks(s);
-
-	if (!proc || !is_tcp(sock) || sock->listening || !sock->rport)
-		return false;
-	for (int kind = 0; kind < VZ_SOCK_UNIX; kind++) {
-		const struct vz_socks *socks = &proc->socks[kind];
-
-		for (size_t i = 0; i < socks->count; i++) {
-			if (socks->items[i].listening && socks->items[i].lport == sock->lport)
-				return true;
-		}
-	}
-	return false;
 }
 
 static void endpoint(const uint8_t *a, bool six, unsigned port, char *ret, size_t size)

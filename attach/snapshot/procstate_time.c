@@ -9,7 +9,14 @@
 #include "attach/snapshot/procstate_wait.h"
 #include "attach/util.h"
 
-enum { NONE = -1, UNREADABLE = -2, NS_PER_S = 1000000000, NS_PER_MS = 1000000, NS_PER_US = 1000 };
+enum {
+	ROUND_NS = 10 * 1000 * 1000,
+	NONE = -1,
+	UNREADABLE = -2,
+	NS_PER_S = 1000000000,
+	NS_PER_MS = 1000000,
+	NS_PER_US = 1000
+};
 
 static int64_t to_ns(int64_t seconds, int64_t fraction, int64_t unit)
 {
@@ -47,7 +54,11 @@ static int64_t moment(const struct vz_waiting *w, uint64_t raddr, clockid_t cloc
 	if (!vz_proc_pid(w->s) || (int)clock < 0 || clock_gettime(clock, &ts) < 0)
 		return UNREADABLE;
 	now = (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec - (int64_t)w->t->asleep_ns;
-	return until > now ? until - now : 0;
+	if (until <= now)
+		return 0;
+	/* For how long it sleeps is known to some milliseconds only. */
+	until -= now;
+	return until > NS_PER_S ? (until + ROUND_NS / 2) / ROUND_NS * ROUND_NS : until;
 }
 
 static int64_t futex(const struct vz_waiting *w, uint64_t raddr)

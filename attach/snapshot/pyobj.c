@@ -31,10 +31,10 @@ int vz_py_u8(const struct vz_py *py, uint64_t raddr, uint8_t *ret)
 	return vz_target_read(py->target, raddr, ret, sizeof(*ret));
 }
 
-/* Objects are aligned, and neither in the first page nor in the kernel's half. */
+/* Objects are aligned, and not in the kernel's half. */
 static bool may_be_object(uint64_t raddr)
 {
-	return raddr % 8 == 0 && raddr >= 0x1000 && raddr < UINT64_C(1) << 56;
+	return raddr % 8 == 0 && raddr && raddr < UINT64_C(1) << 56;
 }
 
 /* ---- types ---- */

@@ -37,7 +37,7 @@ static bool parse_head(const struct vz_pylayout *at, uint64_t obj, const uint8_t
 	memcpy(&length, head + at->us_length, sizeof(length));
 	memcpy(&state, head + at->us_state, sizeof(state));
 	memcpy(&pointer, head + at->us_compact, sizeof(pointer));
-	state >>= at->us_kind_shift;
+	state >>= at->us_kind_shift % 32;
 	ret->kind = state & 7;
 	compact = state >> 3 & 1;
 	ret->ascii = state >> 4 & 1;

@@ -127,8 +127,16 @@ ssize_t vz_pythreads_read(const struct vz_py *py, struct vz_pythread *ret, size_
 
 enum {
 	WINDOW_BYTES = 4096,
-	NCODES = 64,         /* a power of two */
+	NCODES = 64, /* a power of two */
+	STACK_NEAR = 1 << 16,
 	TSTATE_BYTES = 1024, /* of a PyThreadState at most, 3.10, 3.11 */
+};
+
+/* Memory that was read at once, since what is needed next lies nearby. */
+struct window {
+	uint64_t start;
+	size_t len;
+	uint8_t bytes[WINDOW_BYTES];
 };
 
 struct walker {
@@ -138,10 +146,9 @@ struct walker {
 			    */
 	uint64_t tstate, cframe;
 	unsigned cframes_missing;
-	/* Frames lie one behind the other, called above caller, from 3.11 on. */
-	uint64_t window;
-	size_t window_len;
-	uint8_t bytes[WINDOW_BYTES];
+	struct window heap;  /* frames: what was called lies above its caller, mostly */
+	struct window stack; /* what evaluators have on the C stack: below it */
+	uint64_t base;       /* of the last evaluator there; 0: none yet */
 	struct vz_pycode codes[NCODES];
 };
 
@@ -172,32 +179,51 @@ static void walker_init(const struct vz_py *py, struct walker *w)
 	w->with_cframes = py->at.minor == 10 || py->at.minor == 11;
 	w->tstate = w->cframe = 0;
 	w->cframes_missing = 0;
-	w->window_len = 0;
+	w->heap.len = w->stack.len = 0;
+	w->base = 0;
 	for (size_t i = 0; i < NCODES; i++)
 		w->codes[i].raddr = 0;
 }
 
-/* Fetch a frame together with its callers, which are most likely below it. */
+static bool fill(struct walker *w, struct window *window, uint64_t start, uint64_t end)
+{
+	window->start = start;
+	window->len = 0;
+	if (end <= start || end - start > WINDOW_BYTES ||
+	    vz_target_read(w->py->target, start, window->bytes, (size_t)(end - start)) < 0)
+		return false;
+	window->len = (size_t)(end - start);
+	return true;
+}
+
+/* LEN bytes at RADDR, read together with those above or below, if need be of the same page only. */
+static int look(struct walker *w, struct window *window, uint64_t raddr, uint32_t len, void *ret)
+{
+	uint64_t page = raddr & ~(uint64_t)(WINDOW_BYTES - 1), end = raddr + len;
+	bool up = window == &w->stack;
+
+	if (raddr < window->start || raddr - window->start > window->len ||
+	    window->len - (raddr - window->start) < len) {
+		if (!fill(w, window, up ? raddr : end - WINDOW_BYTES,
+			  up ? raddr + WINDOW_BYTES : end) &&
+		    !fill(w, window, up ? raddr : page, up ? page + WINDOW_BYTES : end))
+			return vz_target_read(w->py->target, raddr, ret, len);
+		if (window->len - (raddr - window->start) < len)
+			return vz_target_read(w->py->target, raddr, ret, len);
+	}
+	memcpy(ret, window->bytes + (raddr - window->start), len);
+	return 0;
+}
+
 static int fetch(struct walker *w, uint64_t raddr, struct vz_pyspan *ret)
 {
+	bool on_stack = w->base && raddr > w->base && raddr - w->base < STACK_NEAR;
+
 	if (!w->span)
 		return -ENOTSUP;
-	if (raddr < w->window || raddr - w->window > w->window_len ||
-	    w->window_len - (raddr - w->window) < w->span) {
-		uint64_t start = raddr + w->span - WINDOW_BYTES;
-
-		if (vz_py_object_frames(w->py) || raddr < WINDOW_BYTES ||
-		    vz_target_read(w->py->target, start, w->bytes, WINDOW_BYTES) < 0) {
-			w->window_len = 0;
-			return vz_pyspan_read(w->py, raddr, w->span, ret);
-		}
-		w->window = start;
-		w->window_len = WINDOW_BYTES;
-	}
 	ret->raddr = raddr;
 	ret->len = w->span;
-	memcpy(ret->bytes, w->bytes + (raddr - w->window), w->span);
-	return 0;
+	return look(w, on_stack ? &w->stack : &w->heap, raddr, w->span, ret->bytes);
 }
 
 static int read_frame(struct walker *w, uint64_t raddr, struct raw *ret)
@@ -308,7 +334,7 @@ static uint64_t next_cframe(struct walker *w)
 		w->cframes_missing++;
 		return 0;
 	}
-	if (ret && vz_py_word(w->py, ret + w->py->at.cf_previous, &w->cframe) < 0)
+	if (ret && look(w, &w->stack, ret + w->py->at.cf_previous, 8, &w->cframe) < 0)
 		w->cframe = 0;
 	return ret;
 }
@@ -429,6 +455,7 @@ static ssize_t walk(struct walker *w, uint64_t raddr, struct vz_pyframe *frames,
 		}
 		raddr = raw.previous;
 		if (is_base(w->py, &raw)) {
+			w->base = raw.raddr;
 			if (count)
 				set_base(w->py, &raw, &frames[count - 1]);
 			continue;

@@ -3,6 +3,7 @@
  * show_frames.c - one stack on a page.  What repeats is said once, what is deep is cut in the
  * middle, and what CPython does on its own behalf takes one line.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +74,7 @@ static size_t beginning(const struct vz_snap_frame *frames, size_t count)
 
 /* Frames in a row of which one stands for all: of CPython the innermost, which says what was
  * asked of it; of libc the outermost, which is the function that was called; of others one that
- * has a name. */
+ * has a name; and CPython's locks for what libc does for them. */
 static bool joins_row(const struct vz_snap_frame *f, struct row *before)
 {
 	const struct vz_snap_frame *last = before->frame;
@@ -81,10 +82,14 @@ static bool joins_row(const struct vz_snap_frame *f, struct row *before)
 	bool nameless = f->kind == VZ_FRAME_NATIVE && last->kind == VZ_FRAME_NATIVE &&
 			!last->function[0] && f->file[0] && !strcmp(f->file, last->file);
 
-	if (!libc && !nameless && !(vz_frame_of_interpreter(f) && vz_frame_of_interpreter(last)))
+	bool thread = of_libc(last) && vz_frame_of_interpreter(f) &&
+		      vz_starts_with(f->function, "PyThread_");
+
+	if (!libc && !nameless && !thread &&
+	    !(vz_frame_of_interpreter(f) && vz_frame_of_interpreter(last)))
 		return false;
 	before->hidden++;
-	if ((libc || nameless) && f->function[0])
+	if ((libc || nameless || thread) && f->function[0])
 		before->frame = f;
 	return true;
 }
@@ -145,22 +150,34 @@ static size_t fold(struct row *rows, size_t count)
 
 /* ---- on the page ---- */
 
+/* "_ssl.cpython-311-x86_64-linux-gnu.so" is "_ssl.so" to everybody. */
+static void add_library(struct vz_grow *g, const char *path, size_t columns)
+{
+	const char *name = vz_basename(path), *tag = strstr(name, ".cpython-");
+	struct vz_grow plain = { 0 };
+
+	if (tag) {
+		vz_grow_bytes(&plain, name, (size_t)(tag - name));
+		vz_grow_add(&plain, ".so");
+		name = vz_grow_text(&plain);
+	}
+	vz_grow_middle(g, name, columns);
+	vz_grow_free(&plain);
+}
+
 /* "app.py:44", cut in the middle of the path. */
 static void add_place(struct vz_grow *g, const struct vz_snap_frame *f, size_t columns)
 {
-	struct vz_grow line = { 0 };
+	char line[16] = "";
+	size_t len;
 
-	if (f->kind == VZ_FRAME_PYTHON)
-		vz_grow_add(&line, f->line ? ":%u" : ":?", (unsigned)f->line);
+	if (f->kind != VZ_FRAME_PYTHON)
+		return add_library(g, f->file[0] ? f->file : "?", columns);
+	len = (size_t)snprintf(line, sizeof(line), f->line ? ":%u" : ":?", (unsigned)f->line);
 	if (columns != SIZE_MAX)
-		columns = columns > line.used + 3 ? columns - line.used : 3;
-	vz_grow_middle(g,
-		       !f->file[0]                  ? "?"
-		       : f->kind == VZ_FRAME_PYTHON ? f->file
-						    : vz_basename(f->file),
-		       columns);
-	vz_grow_add(g, "%s", vz_grow_text(&line));
-	vz_grow_free(&line);
+		columns = columns > len + 3 ? columns - len : 3;
+	vz_grow_middle(g, f->file[0] ? f->file : "?", columns);
+	vz_grow_add(g, "%s", line);
 }
 
 static void add_function(struct vz_grow *g, const struct row *row, bool native, size_t columns)
@@ -177,6 +194,8 @@ static void add_function(struct vz_grow *g, const struct row *row, bool native, 
 		vz_grow_clear(&tail);
 	if (f->kind == VZ_FRAME_SIGNAL)
 		vz_grow_add(g, "(a signal handler was called here)");
+	else if (f->kind == VZ_FRAME_NATIVE && f->function[0] && !native)
+		vz_show_symbol(g, f->function, columns - tail.used);
 	else if (f->function[0])
 		vz_grow_safe(g, f->function, columns - tail.used);
 	else if (!tail.used)

@@ -217,7 +217,8 @@ static bool numbered(const struct vz_snapshot *s, const int *members, size_t cou
 		least = value < least ? value : least;
 		largest = value > largest ? value : largest;
 	}
-	return len > 0;
+	/* "0 ... 7" is said of all of them or not at all. */
+	return len > 0 && largest - least == count - 1;
 }
 
 static bool one_name(const struct vz_snapshot *s, const int *members, size_t count)

@@ -48,6 +48,11 @@ void vz_show_frames(struct vz_page *page, const struct vz_show *show, size_t ind
 /** " (in libgrpc.so)": whose native code it is that runs no Python; "" if that tells nothing. */
 void vz_show_library(struct vz_grow *g, const struct vz_snap_thread *t);
 
+/* ---- show_symbol.c ---- */
+
+/** A symbol without what C++ and Rust put around its name, at most COLUMNS. */
+void vz_show_symbol(struct vz_grow *g, const char *symbol, size_t columns);
+
 /* ---- show_groups.c ---- */
 
 struct vz_group {

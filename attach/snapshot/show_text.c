@@ -158,8 +158,7 @@ static void show_stops(struct vz_page *page, const struct vz_snapshot *s)
 	if (s->from_core)
 		return;
 	if (stopped) {
-		vz_grow_add(&g, "%zu running thread%s, one at a time, ", stopped,
-			    stopped == 1 ? "" : "s");
+		vz_grow_add(&g, "%zu thread%s, one at a time, ", stopped, stopped == 1 ? "" : "s");
 		vz_words_time(&g, longest);
 		vz_grow_add(&g, " at the longest");
 	} else {

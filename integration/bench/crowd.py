@@ -16,10 +16,11 @@ COUNT = int(sys.argv[2])
 DEPTH = int((sys.argv[3:] or ["1"])[0])
 BUSY = sys.argv[4:] == ["busy"]
 
-stop = threading.Event()
+stop, go = threading.Event(), threading.Event()
 
 
 def spin():
+    go.wait()  # threads that run keep new ones from starting
     while not stop.is_set():
         sum(range(200))
 
@@ -36,10 +37,12 @@ def watch():
 
 
 threading.stack_size(256 << 10)
-threads = [threading.Thread(target=deeper, args=(DEPTH, spin if BUSY else stop.wait)) for _ in range(COUNT - 1)]
+threads = [threading.Thread(target=deeper, args=(DEPTH, spin if BUSY else stop.wait))
+           for _ in range(COUNT - 1)]
 for thread in threads:
     thread.start()
 ctl.ready()
+go.set()
 deeper(DEPTH, watch)
 for thread in threads:
     thread.join()

@@ -33,7 +33,8 @@ async def handle_sleep():
 
 async def handle_cpu():
     total = 0
-    while not hang.ctl.control.get(hang.ctl.COMMAND):
+    command = hang.ctl.control.block
+    while not command[0]:
         total += 1
         if total % 10000 == 0:
             hang.ctl.tick()

@@ -31,8 +31,8 @@ def refresh_sleep():
 def refresh_busy():
     with rates_lock:
         held.set()
-        total = 0
-        while not hang.ctl.quitting():
+        total, command = 0, hang.ctl.control.block
+        while not command[0]:
             total = (total + 7) % 1000003
             if total % 5003 == 0:
                 hang.ctl.tick()

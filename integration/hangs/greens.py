@@ -30,8 +30,8 @@ def handle_order():
         except Stop:
             pass
     else:
-        total = 0
-        while not hang.ctl.quitting():
+        total, command = 0, hang.ctl.control.block
+        while not command[0]:
             total += 1
             if total % 10000 == 0:
                 hang.ctl.tick()

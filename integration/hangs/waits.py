@@ -1,7 +1,7 @@
 """
 Waits for something that another thread of this process would have to do, and does not.
 
-usage: waits.py CONTROL put|join|event|condition|barrier|nested|sleep
+usage: waits.py CONTROL put|join|event|beside|condition|barrier|nested|sleep
 """
 import concurrent.futures
 import queue
@@ -50,6 +50,13 @@ def wait_for_settings():
     hang.on_release(loaded.set)
     hang.ready()
     return loaded.wait()
+
+
+def wait_beside_pool():
+    """The same, while the workers of a pool have nothing to do."""
+    with concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="render") as pool:
+        list(pool.map(hang.time.sleep, [0.02] * 4))
+        return wait_for_settings()
 
 
 def wait_for_order():
@@ -111,7 +118,8 @@ def sleep():
 
 
 WAYS = {"put": (produce, 2), "join": (finish_jobs, 0), "event": (wait_for_settings, True),
-        "condition": (wait_for_order, True), "barrier": (meet, True), "nested": (nested, 2),
+        "beside": (wait_beside_pool, True), "condition": (wait_for_order, True),
+        "barrier": (meet, True), "nested": (nested, 2),
         "sleep": (sleep, "woken")}
 function, expected = WAYS[HOW]
 hang.finish(function(), expected)

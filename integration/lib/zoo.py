@@ -1,4 +1,6 @@
 """How one hang goes: see that it hangs, look at it, judge the answer, see that nothing changed, let it go."""
+import collections
+
 from . import cages, procfs, tool, where
 
 
@@ -58,7 +60,12 @@ class Outcome:
 
     def __init__(self):
         self.mark, self.why, self.kinds, self.verdict = "-", "", [], {}
-        self.stopped_ns, self.stopped_tids = [], set()
+        self.stopped_ns, self.stopped_tids, self.marks = [], set(), collections.Counter()
+
+    def settle_mark(self):
+        """One wrong answer is enough; else what was said most often."""
+        self.mark = ("WRONG" if self.marks["WRONG"] else
+                     "right" if self.marks["right"] > self.marks["unknown"] else "unknown")
 
     def note_stops(self, data):
         for thread in data.get("threads", ()):
@@ -70,7 +77,8 @@ class Outcome:
 def look_once(cell, subject, outcome, extra=()):
     answer = tool.snapshot(subject.pid, extra)
     if not cell.equal(answer.status, 0, "exit status (" + answer.messages.strip()[-400:] + ")"):
-        outcome.mark = "WRONG"
+        outcome.marks["WRONG"] += 1
+        outcome.settle_mark()
         return
     data = answer.data
     mark, outcome.why = judge(subject.case, data.get("verdict", {}), subject.facts())
@@ -78,10 +86,8 @@ def look_once(cell, subject, outcome, extra=()):
     outcome.kinds.append(outcome.verdict.get("kind"))
     outcome.note_stops(data)
     cell.check(mark != "WRONG", "verdict: " + outcome.why)
-    if "WRONG" not in (mark, outcome.mark):
-        outcome.mark = "unknown" if "unknown" in (mark, outcome.mark) else mark
-    else:
-        outcome.mark = "WRONG"
+    outcome.marks[mark] += 1
+    outcome.settle_mark()
 
 
 def run_case(cell, python, case, outcome, times=1):

@@ -95,6 +95,8 @@ WAITS = [
     Case("queue-put", "waits", ("put",), ("lock",), (("put", "produce", "not_full"),)),
     Case("queue-join", "waits", ("join",), ("lock",), (("join", "finish_jobs", "all_tasks_done"),)),
     Case("event", "waits", ("event",), ("lock",), (("wait", "loaded"),)),
+    # from outside it is the same as a server whose main thread waits to be told to end
+    Case("event-beside-pool", "waits", ("beside",), ("lock", "idle"), (("wait_for_settings", "Event"),)),
     Case("condition", "waits", ("condition",), ("lock",), (("wait", "arrived"),)),
     Case("barrier", "waits", ("barrier",), ("lock",), (("Barrier", "wait", "meet"),)),
     Case("flock", "files", ("flock",), ("lock", "peer"), ("spool.lock",)),

@@ -337,6 +337,72 @@ static void frames(void)
 	}
 }
 
+/* ---- objects; see fuzz_pyobj.c ---- */
+
+enum { OBJECT = 0, VALUE = 0x100, KEYS = 0x180, ENTRIES = 0x200, TYPE = 0x300, TEXT = 0x4c0 };
+
+/* A type that is its own type, and of all kinds at once if FLAGS say so. */
+static void put_type(uint8_t *memory, const struct vz_pylayout *at, uint64_t flags)
+{
+	enum { MEMORY = 0x100 };
+
+	put_word(memory, TYPE, at->ob_type, MEMORY + TYPE);
+	put_word(memory, TYPE, at->tp_name, MEMORY + TEXT);
+	put_word(memory, TYPE, at->tp_flags, flags);
+	put_word(memory, TYPE, at->tp_basicsize, VALUE);
+	put_word(memory, TYPE, at->tp_dictoffset, 64);
+	put_word(memory, TYPE, at->tp_dict, MEMORY + OBJECT);
+	put_word(memory, TYPE, at->ht_cached_keys, MEMORY + KEYS);
+	memcpy(memory + TEXT, "weakref", 8);
+}
+
+/* Keys "left": a str, which is the value, too. */
+static void put_keys(uint8_t *memory, const struct vz_pylayout *at)
+{
+	enum { MEMORY = 0x100 };
+
+	put_word(memory, KEYS, at->dk_nentries, 1);
+	put_word(memory, KEYS, at->dk_size, 8);
+	if (at->dk_log2_size != VZ_NO_OFFSET) {
+		memory[KEYS + at->dk_log2_size] = 3;
+		memory[KEYS + at->dk_log2_index_bytes] = 3;
+		memory[KEYS + at->dk_kind] = 1;
+	}
+	for (uint32_t i = 0; i < 3; i++)
+		put_word(memory, KEYS, at->dk_indices + 8 + 8 * i, MEMORY + VALUE);
+	put_word(memory, VALUE, at->ob_type, MEMORY + TYPE);
+	put_word(memory, VALUE, at->us_length, 4);
+	put_word(memory, VALUE, at->us_state, UINT64_C(0x19) << at->us_kind_shift);
+	memcpy(memory + VALUE + at->us_ascii, "left", 4);
+}
+
+/* Kinds of objects, as tp_flags tell them: none, int, list, tuple, str, dict, type, managed. */
+static void objects(void)
+{
+	enum { MEMORY = 0x100 };
+	static const uint8_t bits[] = { 0, 24, 25, 26, 28, 29, 31, 4 };
+	const struct vz_pylayout *row;
+
+	for (unsigned i = 0; (row = vz_pylayout_row(i)) != NULL; i++) {
+		for (unsigned kind = 0; kind < sizeof(bits); kind++) {
+			const uint8_t head[5] = { (uint8_t)i, 0, 0, 0, VALUE / 8 };
+			uint8_t memory[TEXT + 8] = { 0 };
+
+			put_type(memory, row,
+				 UINT64_C(1) << bits[kind] | UINT64_C(1) << 12 | UINT64_C(1) << 28 |
+					 UINT64_C(1) << 29 | UINT64_C(1) << 31);
+			put_keys(memory, row);
+			put_word(memory, OBJECT, row->di_keys, MEMORY + KEYS);
+			put_word(memory, OBJECT, row->li_items, MEMORY + VALUE);
+			put_word(memory, OBJECT, 64, MEMORY + OBJECT);
+			put_word(memory, OBJECT, row->ob_size, 2);
+			put_word(memory, OBJECT, row->ob_type, MEMORY + TYPE);
+			write_seed("fuzz_pyobj", (int)(i * sizeof(bits) + kind), head, sizeof(head),
+				   memory, sizeof(memory));
+		}
+	}
+}
+
 /* ---- files of /proc, of this very process ---- */
 
 static void texts(void)
@@ -485,6 +551,7 @@ int main(int argc, char **argv)
 	images();
 	structures();
 	frames();
+	objects();
 	texts();
 	symbol_files();
 	symbol_texts();
