@@ -430,6 +430,23 @@ Test(show, tasks_are_a_tree)
 	vz_arena_free(s->arena);
 }
 
+Test(show, a_circle_below_a_task)
+{
+	struct vz_snapshot *s = snap_new(1);
+	char *text;
+
+	snap_task(s, "Task-1", "main", "gather: 2 of 2", -1);
+	snap_task(s, "a", "wait", "b", 0);
+	snap_task(s, "b", "wait", "a", 1);
+	s->tasks[1].awaits_task = 2;
+	s->tasks[2].awaits_task = 1;
+	text = text_of(s, plain);
+	has(text, "      a, wait: awaits b\n"
+		  "        b, wait: awaits a, which is above: a circle\n");
+	free(text);
+	vz_arena_free(s->arena);
+}
+
 Test(show, tasks_in_circles_and_with_wild_links)
 {
 	struct vz_snapshot *s = snap_new(1);

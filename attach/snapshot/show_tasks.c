@@ -65,6 +65,19 @@ static bool same_task(const struct vz_snap_task *a, const struct vz_snap_task *b
 	return true;
 }
 
+/* Does it wait for a task that it stands below? */
+static bool leads_back(const struct tree *tree, size_t index)
+{
+	int wanted = tree->s->tasks[index].awaits_task, at = tree->nodes[index].parent;
+
+	for (size_t i = 0; wanted >= 0 && i < tree->s->ntasks && at >= 0; i++) {
+		if (at == wanted)
+			return true;
+		at = tree->nodes[at].parent;
+	}
+	return false;
+}
+
 static void show_task(struct tree *tree, size_t index, size_t count, size_t last)
 {
 	const struct vz_snap_task *t = &tree->s->tasks[index];
@@ -82,8 +95,9 @@ static void show_task(struct tree *tree, size_t index, size_t count, size_t last
 	}
 	head = vz_text_columns(vz_grow_text(g));
 	vz_words_awaits(g, t);
-	if (tree->nodes[index].cyclic)
-		vz_grow_add(g, " (in a circle)");
+	if (tree->nodes[index].cyclic || leads_back(tree, index))
+		vz_grow_add(g, tree->nodes[index].cyclic ? " (in a circle)"
+							 : ", which is above: a circle");
 	vz_page_wrap_line(tree->page, indent, indent + 2, VZ_STYLE_NAME, head);
 	vz_show_frames(tree->page, tree->show, indent + 4, t->frames, frames);
 	if (frames < t->nframes) {
