@@ -193,6 +193,90 @@ static int copy_read(const struct vz_bytes *memory, uint64_t raddr, void *buf, s
 	return vz_target_read(((const struct copy *)memory)->real, raddr, buf, len);
 }
 
+/* The structure of this name, or at this address. */
+static uint64_t base_of(const struct vz_py *py, const char *word)
+{
+	uint64_t interp = 0, thread = 0;
+
+	vz_target_read(py->target, py->runtime + py->at.rt_interpreters_main, &interp, 8);
+	vz_target_read(py->target, interp + py->at.is_threads_head, &thread, 8);
+	return !strcmp(word, "runtime")  ? py->runtime
+	       : !strcmp(word, "interp") ? interp
+	       : !strcmp(word, "thread") ? thread
+					 : strtoull(word, NULL, 10);
+}
+
+/* A process that tells nonsense of itself is not read. */
+struct liar {
+	struct vz_bytes bytes;
+	const struct vz_target *real;
+	uint64_t raddr; /* where one word is LIE */
+	uint64_t lie;
+};
+
+static int lying_read(const struct vz_bytes *memory, uint64_t raddr, void *buf, size_t len)
+{
+	const struct liar *liar = (const struct liar *)memory;
+	int rc = vz_target_read(liar->real, raddr, buf, len);
+
+	if (rc == 0 && liar->raddr >= raddr && liar->raddr - raddr + 8 <= len)
+		memcpy((char *)buf + (liar->raddr - raddr), &liar->lie, 8);
+	return rc;
+}
+
+static int read_lied_to(const struct kit_view *view, uint64_t raddr, uint64_t lie, uint64_t asyncio)
+{
+	const struct liar liar = { { lying_read }, &view->target, raddr, lie };
+	const struct vz_target target = { .pidfd = -1, .mem_fd = -1, .memory = &liar.bytes };
+	struct vz_pylayout layout;
+
+	return vz_pylayout_read(&target, view->py.runtime, asyncio, view->python.minor,
+				view->python.free_threaded, &layout);
+}
+
+static void lie_to(const char *path)
+{
+	struct kit_view view;
+	struct subject s;
+	uint64_t interp, thread, asyncio = 0;
+
+	if (!vz_pylayout_find(python_minor(path), false) ||
+	    !subject_python(&s, path, "import _asyncio\nready()"))
+		return;
+	kit_view_open(&view, s.pid, path);
+	if (view.python.minor >= 14)
+		asyncio = vz_pylayout_asyncio(&view.target, &view.maps, &view.objects,
+					      view.py.runtime);
+	cr_expect_eq(read_lied_to(&view, 0, 0, asyncio), 0, "%s", path);
+	for (uint64_t at = 0; view.python.minor >= 13 && at < 32; at += 8) /* the head, a size */
+		cr_expect_eq(read_lied_to(&view, view.py.runtime + at, UINT64_MAX, asyncio),
+			     at < 24 ? -ENOTSUP : 0, "%s: %lu", path, (unsigned long)at);
+	if (view.python.minor >= 13) /* runtime_state.finalizing */
+		cr_expect_eq(read_lied_to(&view, view.py.runtime + 32, 1 << 20, asyncio), -ENOTSUP);
+	if (asyncio)
+		cr_expect_eq(read_lied_to(&view, asyncio + 8, 1 << 20, asyncio), -ENOTSUP);
+	interp = base_of(&view.py, "interp");
+	thread = base_of(&view.py, "thread");
+	cr_assert(interp && thread, "%s", path);
+	cr_expect_eq(read_lied_to(&view, thread + view.py.at.ts_interp, interp + 8, asyncio),
+		     -ENOTSUP, "%s", path);
+	kit_view_close(&view);
+	subject_end(&s);
+}
+
+Test(pylayout, nonsense_is_refused, .timeout = 100)
+{
+	glob_t found[2];
+
+	find_pythons(&found[0]);
+	find_more_pythons(&found[1]);
+	for (int k = 0; k < 2; k++) {
+		for (size_t i = 0; i < found[k].gl_pathc; i++)
+			lie_to(found[k].gl_pathv[i]);
+		globfree(&found[k]);
+	}
+}
+
 Test(pylayout, a_core_dump_has_no_process)
 {
 	glob_t found;
@@ -240,19 +324,6 @@ static uint32_t offset_of(const struct vz_pylayout *layout, const char *name)
 			memcpy(&offset, (const char *)layout + fields[i].at, sizeof(offset));
 	}
 	return offset;
-}
-
-/* The structure that a line names. */
-static uint64_t base_of(const struct vz_py *py, const char *word)
-{
-	uint64_t interp = 0, thread = 0;
-
-	vz_target_read(py->target, py->runtime + py->at.rt_interpreters_main, &interp, 8);
-	vz_target_read(py->target, interp + py->at.is_threads_head, &thread, 8);
-	return !strcmp(word, "runtime")  ? py->runtime
-	       : !strcmp(word, "interp") ? interp
-	       : !strcmp(word, "thread") ? thread
-					 : strtoull(word, NULL, 10);
 }
 
 static void check_field(const struct vz_py *py, const char *path, const char *name,

@@ -148,6 +148,25 @@ static int read_asyncio(const struct vz_target *target, uint64_t raddr, struct v
 		    sizeof(bytes), ret);
 }
 
+static uint64_t word_in(const struct vz_target *target, uint64_t raddr)
+{
+	uint64_t word = 0;
+
+	return vz_target_read(target, raddr, &word, sizeof(word)) == 0 ? word : 0;
+}
+
+/*
+ * A patched CPython, or a micro release that moved something: the first thread's interpreter is
+ * elsewhere, then, and nothing is to be believed.  No interpreter, no thread: nothing is known yet.
+ */
+static bool fits(const struct vz_target *target, uint64_t runtime, const struct vz_pylayout *at)
+{
+	uint64_t interp = word_in(target, runtime + at->rt_interpreters_main);
+	uint64_t thread = interp ? word_in(target, interp + at->is_threads_head) : 0;
+
+	return !thread || word_in(target, thread + at->ts_interp) == interp;
+}
+
 int vz_pylayout_read(const struct vz_target *target, uint64_t runtime, uint64_t asyncio_debug,
 		     unsigned minor, bool free_threaded, struct vz_pylayout *ret)
 {
@@ -162,6 +181,8 @@ int vz_pylayout_read(const struct vz_target *target, uint64_t runtime, uint64_t 
 	rc = telling ? read_told(target, runtime, telling, ret) : 0;
 	if (rc == 0 && asyncio_debug && minor >= 14)
 		rc = read_asyncio(target, asyncio_debug, ret);
+	if (rc == 0 && !fits(target, runtime, ret))
+		rc = -ENOTSUP;
 	return rc;
 }
 
