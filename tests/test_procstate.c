@@ -435,6 +435,19 @@ static bool until_asleep(pid_t pid, const char *name, const struct kit_page *pag
 	return false;
 }
 
+/* Asleep in one and the same wait: the last of several calls of one kind. */
+static void until_still(pid_t pid, struct vz_task *task)
+{
+	struct vz_look before = { 0 }, now = { 0 };
+
+	do {
+		vz_procstate_look(pid, pid, &before);
+		usleep(30000);
+		vz_procstate_look(pid, pid, &now);
+	} while (now.state != 'Z' && (now.state != 'S' || now.switches != before.switches));
+	vz_task_read(pid, pid, task);
+}
+
 struct seen {
 	struct vz_target target;
 	struct vz_task task;
@@ -510,8 +523,7 @@ Test(procstate, says_what_threads_wait_for, .timeout = 100)
 		c = kit_child_start(wait_body);
 		if (until_asleep(c.pid, waits[i].call, c.page, !strcmp(waits[i].label, "fcntl"),
 				 &seen.task)) {
-			usleep(20000); /* the last of several calls of one kind */
-			vz_task_read(c.pid, c.pid, &seen.task);
+			until_still(c.pid, &seen.task);
 			see(&seen, c.pid);
 			check_wait(i, &c, &seen);
 			unsee(&seen);
