@@ -13,6 +13,7 @@
 
 #include "attach/json.h"
 #include "attach/snapshot/pystack.h"
+#include "attach/util.h"
 #include "tests/kit_py.h"
 
 enum {
@@ -73,7 +74,8 @@ static void print_all(const struct vz_py *py, struct vz_text *t)
 
 int main(int argc, char **argv)
 {
-	struct vz_text text = { .at = malloc(TEXT_BYTES), .size = TEXT_BYTES };
+	_cleanup_free_ char *bytes = malloc(TEXT_BYTES);
+	struct vz_text text = { .at = bytes, .size = TEXT_BYTES };
 	char line[64], why[1024];
 	struct kit_py k;
 	int rc;
@@ -90,6 +92,5 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof(line), stdin))
 		print_all(&k.py, &text);
 	kit_py_close(&k);
-	free(text.at);
 	return 0;
 }

@@ -259,7 +259,7 @@ Test(pystack_memory, rubbish_is_survived, .timeout = 60)
 enum { TABLE = 0x6000, TYPE = 0x5000, TYPE_NAME = 0x5800 };
 
 /* Ready, and a type of types. */
-static const uint64_t TYPE_FLAGS = 1u << 12 | 1u << 31;
+static const uint64_t type_flags = 1u << 12 | 1u << 31;
 
 /* The line at byte INSTR by a table of LEN bytes of a code that begins at line 10. */
 static uint32_t line_at(unsigned minor, const void *table, size_t len, int32_t instr)
@@ -274,7 +274,7 @@ static uint32_t line_at(unsigned minor, const void *table, size_t len, int32_t i
 	put_word(&f, CODE, row->ob_type, MEMORY + TYPE);
 	put_word(&f, TYPE, row->tp_name, MEMORY + TYPE_NAME);
 	put_word(&f, TYPE, row->ob_type, MEMORY + TYPE); /* as the type of types */
-	put_word(&f, TYPE, row->tp_flags, TYPE_FLAGS);
+	put_word(&f, TYPE, row->tp_flags, type_flags);
 	put_word(&f, TYPE, row->tp_basicsize, 200);
 	memcpy(f.bytes + TYPE_NAME, "code", 5);
 	put(&f, CODE, row->co_firstlineno, 10, 4);

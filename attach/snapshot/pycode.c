@@ -226,7 +226,7 @@ static int64_t line_by_locations(struct cursor *c, int64_t line, int32_t instr)
 		else if (kind == LOC_NO_COLUMNS || kind == LOC_LONG)
 			line += signed_varint(c);
 		skip_entry(c);
-		end += ((first & 7) + 1) * 2;
+		end += (int64_t)((first & 7) + 1) * 2;
 		if (end > instr)
 			return kind == LOC_NONE ? 0 : line;
 	}

@@ -175,7 +175,7 @@ static int stack_raddr(const struct vz_py *py, const struct vz_pyframe *frame,
 ssize_t vz_pyframe_stack(const struct vz_py *py, const struct vz_pyframe *frame, uint64_t *values,
 			 size_t max)
 {
-	uint64_t slots[MAX_STACK], raddr, type;
+	uint64_t slots[MAX_STACK], raddr = 0, type;
 	struct vz_pycode code;
 	size_t n, count = 0;
 	int rc = vz_pycode_read(py, frame->code, &code);
