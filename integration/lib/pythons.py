@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 
+from . import where
+
 Python = collections.namedtuple("Python", "path name minor modules debian")
 
 SUPPORTED = range(8, 14)
@@ -15,21 +17,23 @@ _ASK = ("import sys\n"
         "    try:\n"
         "        __import__(name); found.append(name)\n"
         "    except Exception: pass\n"
-        "print('%d.%d.%d %s %s' % (sys.version_info[:3] + (sys.executable, ','.join(found))))\n")
+        "print('%d.%d.%d%s %s %s' % (sys.version_info[:3]\n"
+        "      + (getattr(sys, 'abiflags', ''), sys.executable, ','.join(found))))\n")
 
 
 def ask(path):
-    """(version, executable, modules) of the program at PATH, or None if it is no Python."""
+    """(version, flags, executable, modules) of the program at PATH, or None if it is no Python."""
     try:
         text = subprocess.run([str(path), "-c", _ASK], stdout=subprocess.PIPE, timeout=60,
                               stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL).stdout.decode()
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None
-    match = re.match(r"(\d+)\.(\d+)\.(\d+) (\S+) ?(\S*)", text)
+    match = re.match(r"(\d+)\.(\d+)\.(\d+)([a-z]*) (\S+) ?(\S*)", text)
     if not match:
         return None
     version = tuple(int(part) for part in match.group(1, 2, 3))
-    return version, match.group(4), tuple(filter(None, match.group(5).split(",")))
+    flags = match.group(4).replace("m", "") if version[1] < 8 else match.group(4)
+    return version, flags, match.group(5), tuple(filter(None, match.group(6).split(",")))
 
 
 def _folders():
@@ -76,7 +80,7 @@ def everything():
         answer = ask(path)
         if answer is None:
             continue
-        version, executable, modules = answer
+        version, _, executable, modules = answer
         debian = path == debian_python()
         name = ("deb-" if debian else "") + ".".join(str(part) for part in version)
         if name not in [python.name for python in _all]:
@@ -91,6 +95,48 @@ def supported():
 
 def unsupported():
     return [python for python in everything() if python not in supported()]
+
+
+# Runs a Python of another root with that root's libraries, but the files of this one.
+_WRAPPER = """#!/bin/sh
+PYTHONHOME="{root}/usr" exec "{root}/usr/lib64/ld-linux-x86-64.so.2" --argv0 "$0" \\
+	--library-path "{root}/usr/lib/x86_64-linux-gnu" "{root}/usr/bin/{name}" "$@"
+"""
+
+
+def _wrap(root, name):
+    wrapper = root.parent / "bin" / f"{root.name}-{name}"
+    wrapper.parent.mkdir(exist_ok=True)
+    new = wrapper.with_suffix(f".{os.getpid()}")
+    new.write_text(_WRAPPER.format(root=root, name=name))
+    new.chmod(0o755)
+    os.replace(new, wrapper)
+    return wrapper
+
+
+_readable = None
+
+
+def readable():
+    """
+    Those that a snapshot can read: the supported ones, newer ones that scripts/roots has
+    unpacked, and a free-threaded one that scripts/freethreaded has built.
+    """
+    global _readable
+    if _readable is not None:
+        return _readable
+    _readable = supported()
+    build = where.ROOT / "build"
+    newer = [_wrap(path.parents[2], path.name)
+             for path in sorted(build.glob("roots/*/usr/bin/python3.*"))
+             if re.fullmatch(r"python3\.1[4-9]", path.name)]
+    for path in newer + sorted(build.glob("freethreaded/bin/python3.*t")):
+        answer = ask(path)
+        if answer:
+            version, flags, executable, modules = answer
+            name = ".".join(str(part) for part in version) + flags
+            _readable.append(Python(executable, name, version[:2], modules, False))
+    return _readable
 
 
 def system():
