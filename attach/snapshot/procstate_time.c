@@ -9,14 +9,8 @@
 #include "attach/snapshot/procstate_wait.h"
 #include "attach/util.h"
 
-enum {
-	ROUND_NS = 10 * 1000 * 1000,
-	NONE = -1,
-	UNREADABLE = -2,
-	NS_PER_S = 1000000000,
-	NS_PER_MS = 1000000,
-	NS_PER_US = 1000
-};
+enum { NONE = -1, UNREADABLE = -2, NS_PER_S = 1000000000, NS_PER_MS = 1000000, NS_PER_US = 1000 };
+#define ROUGH_NS (INT64_C(10) * NS_PER_S)
 
 static int64_t to_ns(int64_t seconds, int64_t fraction, int64_t unit)
 {
@@ -45,7 +39,7 @@ static int64_t span(const struct vz_waiting *w, uint64_t raddr, int64_t unit)
  */
 static int64_t moment(const struct vz_waiting *w, uint64_t raddr, clockid_t clock)
 {
-	int64_t until = span(w, raddr, 1), now;
+	int64_t until = span(w, raddr, 1), now, step;
 	struct timespec ts;
 
 	if (until < 0 || until == INT64_MAX)
@@ -56,9 +50,10 @@ static int64_t moment(const struct vz_waiting *w, uint64_t raddr, clockid_t cloc
 	now = (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec - (int64_t)w->t->asleep_ns;
 	if (until <= now)
 		return 0;
-	/* For how long it sleeps is known to some milliseconds only. */
+	/* For how long it sleeps is known to some hundredths of a second only. */
 	until -= now;
-	return until > NS_PER_S ? (until + ROUND_NS / 2) / ROUND_NS * ROUND_NS : until;
+	step = until > ROUGH_NS ? ROUGH_NS / 100 : ROUGH_NS / 1000;
+	return (until + step / 2) / step * step;
 }
 
 static int64_t futex(const struct vz_waiting *w, uint64_t raddr)
