@@ -36,9 +36,11 @@ class Interpreter:
 
 
 def interpreters():
-    """Those here, then those of the roots, which are newer."""
+    """Those here, also the one of scripts/freethreaded, then those of the roots, which are newer."""
     found = [Interpreter(python.name, [python.path], python.minor[1]) for python in pythons.everything()
              if python.minor[0] == 3 and python.minor[1] in MINORS]
+    found += [Interpreter(path.name[6:], [path], int(path.name[8:-1]))
+              for path in where.ROOT.glob("build/freethreaded/bin/python3.*t")]
     found.sort(key=lambda one: one.minor)
     if os.geteuid() == 0 and shutil.which("chroot"):
         for path in sorted(rooms.ROOTS.glob("*/usr/bin/python3.*")):

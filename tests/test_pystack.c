@@ -261,6 +261,22 @@ Test(pystack, is_what_python_says_of_itself, .timeout = 100)
 		cr_skip_test("no CPython 3.8 or later here");
 }
 
+/* What scripts/freethreaded has built. */
+Test(pystack, is_what_free_threaded_python_says, .timeout = 100)
+{
+	char pattern[1024];
+	bool compared = false;
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), "%s/build/freethreaded/bin/python3.*t", source_dir());
+	if (glob(pattern, 0, NULL, &found) == 0) {
+		compared = try_one(found.gl_pathv[0], 0);
+		globfree(&found);
+	}
+	if (!compared)
+		cr_skip_test("no free-threaded CPython here: run scripts/freethreaded");
+}
+
 /* Newer ones, in roots that scripts/roots has unpacked. */
 Test(pystack, is_what_python_says_in_other_roots, .timeout = 100)
 {
