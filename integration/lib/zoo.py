@@ -107,6 +107,8 @@ def run_case(cell, python, case, outcome, times=1):
         if case.motion == "busy" and isinstance(subject, cages.Hang) and subject.get("PROGRESS"):
             cell.check(subject.advances(1), "it does not go on")
         if case.release:
+            # a thread that was stopped a moment ago may not be the one that gets the signal
+            cages.settle(subject)
             subject.release()
             wrong = subject.result()
             cell.check(not wrong, wrong)
