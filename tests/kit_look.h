@@ -16,6 +16,7 @@ struct kit_case {
 	const char *reject[6]; /* never said, not even for a moment */
 	bool child;            /* look at the child whose pid the program writes to fd 1 */
 	bool locals;
+	bool optional; /* it may lack a module: then it ends with 77 before it writes */
 };
 
 /** Lines, one a thread, lock, loop and task; free() it. */

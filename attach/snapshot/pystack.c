@@ -509,6 +509,16 @@ ssize_t vz_pystack_walk(const struct vz_py *py, uint64_t tstate, struct vz_pyfra
 	return again < 0 && again != -E2BIG ? rc : again;
 }
 
+ssize_t vz_pystack_follow(const struct vz_py *py, uint64_t raddr, struct vz_pyframe *frames,
+			  size_t max)
+{
+	struct walker w;
+
+	walker_init(py, &w);
+	w.with_cframes = false;
+	return walk(&w, raddr, frames, max);
+}
+
 int vz_pyframe_read(const struct vz_py *py, uint64_t raddr, struct vz_pyframe *ret)
 {
 	struct walker w;

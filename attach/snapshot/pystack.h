@@ -43,6 +43,9 @@ struct vz_pyframe {
  */
 ssize_t vz_pystack_walk(const struct vz_py *py, uint64_t tstate, struct vz_pyframe *frames,
 			size_t max);
+/** Likewise from the frame at RADDR on, which no thread has: a parked greenlet's. */
+ssize_t vz_pystack_follow(const struct vz_py *py, uint64_t raddr, struct vz_pyframe *frames,
+			  size_t max);
 /** The frame of a generator or coroutine that is suspended, not begun or running; -ENOENT: ended.
  */
 int vz_pygen_frame(const struct vz_py *py, uint64_t gen, struct vz_pyframe *ret);
