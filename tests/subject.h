@@ -165,8 +165,8 @@ static inline void find_pythons(glob_t *ret)
 }
 
 /*
- * What a snapshot also reads: free-threaded builds, and what scripts/roots unpacked, debug
- * builds too, if it can be entered.
+ * What a snapshot also reads: free-threaded builds, also that of scripts/freethreaded, and what
+ * scripts/roots unpacked, debug builds too, if it can be entered.
  */
 static inline void find_more_pythons(glob_t *ret)
 {
@@ -174,6 +174,9 @@ static inline void find_more_pythons(glob_t *ret)
 	char pattern[1024];
 
 	find_below_prefixes("bin/python3.*[0-9]t", ret);
+	snprintf(pattern, sizeof(pattern), "%s/build/freethreaded/bin/python3.*[0-9]t",
+		 source ? source : ".");
+	glob(pattern, ret->gl_pathc ? GLOB_APPEND : 0, NULL, ret);
 	snprintf(pattern, sizeof(pattern), "%s/build/roots/*/usr/bin/python3.*[0-9td]",
 		 source ? source : ".");
 	if (geteuid() == 0)
