@@ -121,6 +121,86 @@ Test(pystack_memory, walks_what_is_whole)
 	cr_assert(rows >= 6);
 }
 
+/* ---- records of evaluators on the C stack ---- */
+
+enum { RECORDS = 0xa000, RECORD_STEP = 0x100 };
+
+static uint64_t record_raddr(unsigned i)
+{
+	return MEMORY + RECORDS + (uint64_t)i * RECORD_STEP;
+}
+
+/* N records, and the last one that is part of the thread state; each of three frames is an entry.
+ */
+static void put_records(struct fake *f, unsigned n)
+{
+	const struct vz_pylayout *row = &f->py.at;
+	const uint64_t root = MEMORY + 0x200;
+
+	for (unsigned i = 0; i < 3; i++) {
+		put_frame(f, i, i < 2 ? frame_raddr(i + 1) : 0);
+		if (row->minor == 11)
+			put(f, frame_raddr(i) - MEMORY, row->if_is_entry, 1, 1);
+	}
+	put_word(f, 0, row->ts_cframe, record_raddr(0));
+	for (unsigned i = 0; i < n; i++)
+		put_word(f, record_raddr(i) - MEMORY, row->cf_previous,
+			 i + 1 < n ? record_raddr(i + 1) : root);
+}
+
+static void check_addresses(struct fake *f, const uint64_t expected[3])
+{
+	struct vz_pyframe frames[4];
+
+	cr_assert_eq(vz_pystack_walk(&f->py, MEMORY, frames, 4), 3);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert(frames[i].entry);
+		cr_assert_eq(frames[i].c_stack, expected[i], "3.%u, frame %u: %lx, expected %lx",
+			     f->py.at.minor, i, frames[i].c_stack, expected[i]);
+	}
+}
+
+Test(pystack_memory, records_that_do_not_say_whose_they_are)
+{
+	static const uint64_t unknown[3];
+	static struct fake f;
+
+	fake_init(&f, vz_pylayout_find(10, false));
+	put_records(&f, 3);
+	check_addresses(&f, (uint64_t[]){ record_raddr(0), record_raddr(1), record_raddr(2) });
+	/* An evaluator has just ended, and its frame not yet. */
+	put_records(&f, 2);
+	check_addresses(&f, (uint64_t[]){ 0, record_raddr(0), record_raddr(1) });
+	put_records(&f, 1);
+	check_addresses(&f, unknown);
+	/* One that begins, or that of a greenlet. */
+	put_records(&f, 4);
+	check_addresses(&f, unknown);
+}
+
+Test(pystack_memory, records_that_say_whose_they_are)
+{
+	static struct fake f;
+	const struct vz_pylayout *row = vz_pylayout_find(11, false);
+
+	fake_init(&f, row);
+	put_records(&f, 5);
+	put_word(&f, record_raddr(0) - MEMORY, row->cf_current_frame, frame_raddr(0));
+	put_word(&f, record_raddr(1) - MEMORY, row->cf_current_frame,
+		 frame_raddr(0)); /* greenlet's */
+	put_word(&f, record_raddr(2) - MEMORY, row->cf_current_frame, frame_raddr(1));
+	put_word(&f, record_raddr(3) - MEMORY, row->cf_current_frame, 77);
+	put_word(&f, record_raddr(4) - MEMORY, row->cf_current_frame, frame_raddr(2));
+	check_addresses(&f, (uint64_t[]){ record_raddr(0), record_raddr(2), record_raddr(4) });
+	/* One that has not said yet what it runs: its caller has. */
+	put_word(&f, record_raddr(5) - MEMORY, row->cf_current_frame, 77);
+	put_word(&f, record_raddr(5) - MEMORY, row->cf_previous, record_raddr(0));
+	put_word(&f, 0, row->ts_cframe, record_raddr(5));
+	check_addresses(&f, (uint64_t[]){ record_raddr(0), record_raddr(2), record_raddr(4) });
+}
+
+/* ---- not whole ---- */
+
 Test(pystack_memory, circles_end)
 {
 	static struct fake f;

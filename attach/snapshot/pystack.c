@@ -129,6 +129,7 @@ enum {
 	WINDOW_BYTES = 4096,
 	NCODES = 64, /* a power of two */
 	STACK_NEAR = 1 << 16,
+	MADE_UP_CFRAMES = 4,
 	TSTATE_BYTES = 1024, /* of a PyThreadState at most, 3.10, 3.11 */
 };
 
@@ -145,6 +146,7 @@ struct walker {
 	bool with_cframes; /* 3.10, 3.11: CFRAME is that of the evaluator that runs the next frame
 			    */
 	uint64_t tstate, cframe;
+	uint64_t run; /* the first frame of those that the same evaluator runs; 0: the next one */
 	unsigned cframes_missing;
 	struct window heap;  /* frames: what was called lies above its caller, mostly */
 	struct window stack; /* what evaluators have on the C stack: below it */
@@ -177,7 +179,7 @@ static void walker_init(const struct vz_py *py, struct walker *w)
 	w->py = py;
 	w->span = frame_span(&py->at);
 	w->with_cframes = py->at.minor == 10 || py->at.minor == 11;
-	w->tstate = w->cframe = 0;
+	w->tstate = w->cframe = w->run = 0;
 	w->cframes_missing = 0;
 	w->heap.len = w->stack.len = 0;
 	w->base = 0;
@@ -349,11 +351,37 @@ static void set_base(const struct vz_py *py, const struct raw *base, struct vz_p
 		called->c_stack = base->raddr;
 }
 
+/*
+ * 3.11: the record of the evaluator that runs the frames from RUN on.  It says so; there may be
+ * others, which greenlets have made, in between.
+ */
+static uint64_t cframe_of(struct walker *w, uint64_t run)
+{
+	const struct vz_pylayout *at = &w->py->at;
+	uint64_t cframe = w->cframe, current, previous;
+
+	for (int i = 0; i < MADE_UP_CFRAMES && cframe && !is_root(w, cframe); i++) {
+		if (look(w, &w->stack, cframe + at->cf_current_frame, 8, &current) < 0 ||
+		    look(w, &w->stack, cframe + at->cf_previous, 8, &previous) < 0)
+			return 0;
+		if (current == run) {
+			w->cframe = previous;
+			return cframe;
+		}
+		cframe = previous;
+	}
+	return 0;
+}
+
 static void set_entry(struct walker *w, const struct raw *raw, struct vz_pyframe *frame)
 {
 	frame->entry = vz_py_object_frames(w->py) || raw->is_entry;
+	if (!w->run)
+		w->run = raw->raddr;
 	if (frame->entry && w->with_cframes)
-		frame->c_stack = next_cframe(w);
+		frame->c_stack = w->py->at.minor == 10 ? next_cframe(w) : cframe_of(w, w->run);
+	if (frame->entry)
+		w->run = 0;
 }
 
 /* 1: RET is to be shown, 0: not, negative errno. */
@@ -388,9 +416,9 @@ static int first_frame(struct walker *w, uint64_t tstate, uint64_t *ret)
 }
 
 /*
- * Where an evaluator begins or ends there is for a moment one record more or less than there are
- * frames: the outermost ones belong together.  The address of each entry is that of the entry
- * before it, the first one gets FIRST.
+ * 3.10: where an evaluator ends there is for a moment a record less than there are frames; the
+ * outermost ones belong together.  Each entry gets the address of the one before it, the first one
+ * FIRST.
  */
 static void shift_out(struct vz_pyframe *frames, size_t count, uint64_t first)
 {
@@ -404,32 +432,18 @@ static void shift_out(struct vz_pyframe *frames, size_t count, uint64_t first)
 	}
 }
 
-static void shift_in(struct vz_pyframe *frames, size_t count, uint64_t last)
+/*
+ * 3.10: records and frames go together one by one, or none can be relied on: a greenlet has a
+ * record more at its outer end, an evaluator that begins one at the inner end.
+ */
+static void check_cframes(const struct walker *w, struct vz_pyframe *frames, size_t count)
 {
-	for (size_t i = count; i-- > 0;) {
-		uint64_t own = frames[i].c_stack;
+	bool whole = is_root(w, w->cframe);
 
-		if (!frames[i].entry)
-			continue;
-		frames[i].c_stack = last;
-		last = own;
-	}
-}
-
-/* Records and frames go together one by one: if they do not, none can be relied on. */
-static void check_cframes(struct walker *w, struct vz_pyframe *frames, size_t count)
-{
-	uint64_t more;
-
-	if (!w->with_cframes || (is_root(w, w->cframe) && !w->cframes_missing))
+	if (w->py->at.minor != 10 || (whole && !w->cframes_missing))
 		return;
-	if (is_root(w, w->cframe) && w->cframes_missing == 1) {
+	if (whole && w->cframes_missing == 1) {
 		shift_out(frames, count, 0);
-		return;
-	}
-	more = next_cframe(w);
-	if (is_root(w, w->cframe) && !w->cframes_missing) {
-		shift_in(frames, count, more);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
@@ -482,7 +496,7 @@ static ssize_t walk_from_caller(struct walker *w, uint64_t cframe, struct vz_pyf
 {
 	uint64_t raddr;
 
-	w->cframes_missing = 0;
+	w->run = 0;
 	if (is_root(w, cframe) ||
 	    vz_py_word(w->py, cframe + w->py->at.cf_previous, &w->cframe) < 0 ||
 	    vz_py_word(w->py, w->cframe + w->py->at.cf_current_frame, &raddr) < 0)
