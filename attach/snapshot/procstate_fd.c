@@ -197,6 +197,7 @@ static void say_socket(struct vz_snapshot *s, pid_t tid, int fd, const char *lin
 	}
 	ret->socket_state = vz_sock_state(sock);
 	ret->listening = sock->listening;
+	ret->accepted = vz_sock_is_accepted(s, sock);
 	if (sock->kind == VZ_SOCK_UNIX)
 		say_unix(s, sock, brief, ret);
 	else

@@ -261,6 +261,22 @@ const struct vz_sock *vz_sock_other(struct vz_snapshot *s, const struct vz_sock 
 	return NULL;
 }
 
+bool vz_sock_is_accepted(struct vz_snapshot *s, const struct vz_sock *sock)
+{
+	if (!is_tcp(sock) || sock->listening || !sock->rport)
+		return false;
+	/* One that listens for IPv6 accepts IPv4, too. */
+	for (int kind = VZ_SOCK_TCP; kind <= VZ_SOCK_TCP6; kind++) {
+		const struct vz_socks *socks = with_socks(s, (enum vz_sock_kind)kind);
+
+		for (size_t i = 0; socks && i < socks->count; i++) {
+			if (socks->items[i].listening && socks->items[i].lport == sock->lport)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void endpoint(const uint8_t *a, bool six, unsigned port, char *ret, size_t size)
 {
 	char text[INET6_ADDRSTRLEN] = "?";
