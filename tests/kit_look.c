@@ -150,14 +150,17 @@ static size_t find_all(struct python *ret)
 		     !is_known(ret, n, found.gl_pathv[i]);
 	}
 	globfree(&found);
-	snprintf(pattern, sizeof(pattern), "%s/build/roots/*/usr/bin/python3.1[0-9]",
+	snprintf(pattern, sizeof(pattern), "%s/build/roots/*/usr/bin/python3.[0-9]*",
 		 getenv("VZ_SOURCE_DIR") ? getenv("VZ_SOURCE_DIR") : ".");
 	if (geteuid() != 0 || glob(pattern, 0, NULL, &found) != 0)
 		return n;
 	for (size_t i = 0; i < found.gl_pathc && n < PYTHONS_MAX; i++) {
+		const char *name = strrchr(found.gl_pathv[i], '/') + 1;
 		size_t root = strlen(found.gl_pathv[i]) -
 			      strlen(strstr(found.gl_pathv[i], "/usr/bin/python3."));
 
+		if (name[strspn(name, "python.0123456789")]) /* python3.9-dbg-config */
+			continue;
 		ret[n] = (struct python){ .minor = python_minor(found.gl_pathv[i]) };
 		snprintf(ret[n].root, sizeof(ret[n].root), "%.*s", (int)root, found.gl_pathv[i]);
 		snprintf(ret[n].path, sizeof(ret[n].path), "%s", found.gl_pathv[i] + root);

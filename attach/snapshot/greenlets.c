@@ -19,10 +19,11 @@ enum {
 	MAX_FRAMES = 64,
 	MAX_BASES = 16,
 	GENERATIONS = 3,
-	/* struct gc_generation: list head, two ints; and from the first one to "collecting":
-	   three of them, one more, three statistics, and to 3.13 a pointer */
-	GENERATION = 24,
-	TO_COLLECTING = 3 * GENERATION + GENERATION + 3 * 24,
+	GENERATION = 24, /* struct gc_generation: list head, two ints */
+	/* From the first one to "collecting": four of them, a pointer to 3.13, three
+	   statistics; in 3.13 packed to 4 bytes */
+	TO_COLLECTING_MIN = 4 * GENERATION + 3 * 24,
+	TO_COLLECTING_MAX = TO_COLLECTING_MIN + 16,
 	GC_HEAD = 16,
 	TYPES = 256, /* a power of two */
 	LOOK_WORDS = 32,
@@ -157,6 +158,8 @@ static const char *awaits(struct greenlets *g, const struct vz_snap_frame *frame
 
 	if (!package)
 		return "a switch to it";
+	if (vz_sight_is(frame, "gevent/hub.py", "run")) /* the loop itself */
+		return "";
 	return vz_arena_format(g->scene->snapshot->arena, "gevent.%.*s.%s",
 			       len > 3 ? (int)(len - 3) : (int)len, file, frame->function);
 }
@@ -265,9 +268,11 @@ static uint64_t find_heads(const struct greenlets *g)
 
 	if (py->at.free_threaded || vz_py_u32(py, collecting, &busy) < 0 || busy)
 		return 0;
-	if (are_heads(py, collecting - TO_COLLECTING - 8))
-		return collecting - TO_COLLECTING - 8;
-	return are_heads(py, collecting - TO_COLLECTING) ? collecting - TO_COLLECTING : 0;
+	for (uint64_t i = TO_COLLECTING_MIN; i <= TO_COLLECTING_MAX; i += 4) {
+		if (are_heads(py, collecting - i))
+			return collecting - i;
+	}
+	return 0;
 }
 
 static void walk(struct greenlets *g, uint64_t head)
