@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - verbs to sessions to exit status.  The only file that exits and that prints errors. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,10 +199,12 @@ static int snapshot(const struct vz_opts *opts)
 
 		if (text)
 			say(STDOUT_FILENO, text, len);
+		else
+			rc = vz_err_set(&err, VZ_EXIT_UNEXPECTED, ENOMEM, "out of memory");
 		free(text);
 		vz_snapshot_free(before);
 		before = now;
-		if (!opts->watch_ns || stop || nanosleep(&pause, NULL) < 0)
+		if (rc < 0 || !opts->watch_ns || stop || nanosleep(&pause, NULL) < 0)
 			break;
 	}
 	vz_snapshot_free(before);

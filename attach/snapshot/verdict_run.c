@@ -355,37 +355,55 @@ static void say_busy(struct vz_snapshot *s, int i)
 			       vz_say_thread(s, i), (unsigned)VZ_LOOKS, vz_say_place(s, i));
 }
 
+struct busy {
+	uint64_t together;
+	unsigned count;
+	int most;            /* thread that used most; -1 */
+	bool runs[VZ_LOOKS]; /* one of them ran at that look */
+};
+
 /* Threads that take turns with the GIL: together they use a CPU, each stays where it is. */
+static void find_busy(const struct vz_snapshot *s, struct busy *ret)
+{
+	*ret = (struct busy){ .most = -1 };
+	for (size_t i = 0; i < s->nthreads; i++) {
+		const struct vz_snap_thread *t = &s->threads[i];
+		uint64_t used = used_ns(t);
+
+		if (!t->tstate || !used || !vz_is_same_frames(s, (int)i, 2))
+			continue;
+		ret->together += used;
+		ret->count++;
+		for (size_t k = 0; k < VZ_LOOKS; k++)
+			ret->runs[k] = ret->runs[k] || t->looks[k].state == 'R';
+		if (ret->most < 0 || used > used_ns(&s->threads[ret->most]))
+			ret->most = (int)i;
+	}
+}
+
 bool vz_rule_busy(struct vz_snapshot *s)
 {
-	uint64_t looked = looked_ns(s), together = 0;
-	unsigned count = 0;
-	int most = -1;
+	uint64_t looked = looked_ns(s);
+	struct busy b;
+	bool always = true;
 
-	for (size_t i = 0; i < s->nthreads; i++) {
-		uint64_t used = used_ns(&s->threads[i]);
-
-		if (!s->threads[i].tstate || !used || !vz_is_same_frames(s, (int)i, 2))
-			continue;
-		together += used;
-		count++;
-		if (most < 0 || used > used_ns(&s->threads[most]))
-			most = (int)i;
-	}
-	if (most < 0 || !looked || (together * 10 < looked * 6 && !vz_is_running(s, most)))
+	find_busy(s, &b);
+	for (size_t k = 0; k < VZ_LOOKS; k++)
+		always = always && b.runs[k];
+	if (b.most < 0 || !looked || (b.together * 10 < looked * 6 && !always))
 		return false;
-	if (vz_is_running(s, most))
-		say_busy(s, most);
+	if (vz_is_running(s, b.most))
+		say_busy(s, b.most);
 	else
-		vz_verdict_say(s, VZ_VERDICT_BUSY, most,
+		vz_verdict_say(s, VZ_VERDICT_BUSY, b.most,
 			       "busy: %u threads share the CPU, each in the same frames at all %u "
 			       "looks; the busiest is %s at %s",
-			       count, (unsigned)VZ_LOOKS, vz_say_thread(s, most),
-			       vz_say_place(s, most));
+			       b.count, (unsigned)VZ_LOOKS, vz_say_thread(s, b.most),
+			       vz_say_place(s, b.most));
 	vz_verdict_evidence(s, "%u %% of a CPU used between the looks, %u %% by %s",
-			    (unsigned)(together * 100 / looked),
-			    (unsigned)(used_ns(&s->threads[most]) * 100 / looked),
-			    vz_say_thread(s, most));
+			    (unsigned)(b.together * 100 / looked),
+			    (unsigned)(used_ns(&s->threads[b.most]) * 100 / looked),
+			    vz_say_thread(s, b.most));
 	vz_verdict_advise(s,
 			  "if it should not: record what it does with vizattach --pid %d "
 			  "--duration 2s",
