@@ -152,9 +152,32 @@ bool vz_rule_orphaned(struct vz_snapshot *s)
 
 /* ---- the thread that matters ---- */
 
-static bool is_sleeping(const struct vz_snap_thread *t)
+/* In time.sleep; what sleeps inside some other library waits for something that it knows. */
+static bool is_sleeping(const struct vz_snapshot *s, int i)
 {
-	return t->wait.kind == VZ_WAIT_SLEEP;
+	const char *native;
+
+	if (s->threads[i].wait.kind != VZ_WAIT_SLEEP)
+		return false;
+	native = vz_say_native(s, i);
+	return !native[0] || strstr(native, "(libc.") || strstr(native, "(python") ||
+	       strstr(native, "(libpython");
+}
+
+/* Asleep at every look, though it may have been awake for a moment in between. */
+static bool is_napping(const struct vz_snapshot *s, int i)
+{
+	const struct vz_snap_thread *t = &s->threads[i];
+	const struct vz_look *first = &t->looks[0], *last = &t->looks[VZ_LOOKS - 1];
+
+	if (t->nlooks != VZ_LOOKS || !is_sleeping(s, i))
+		return false;
+	for (size_t k = 0; k < VZ_LOOKS; k++) {
+		if (t->looks[k].state != 'S')
+			return false;
+	}
+	return (last->cpu_ns - first->cpu_ns) * 10 < last->at_ns - first->at_ns &&
+	       vz_is_same_frames(s, i, 0);
 }
 
 /*
@@ -194,7 +217,7 @@ static bool matters(const struct vz_snapshot *s, int i)
 	const struct vz_snap_thread *t = &s->threads[i];
 
 	/* Who waits for the GIL alone gets it in turn. */
-	return t->tstate && !is_at_rest(s, i) && !t->waits_gil && !is_sleeping(t) &&
+	return t->tstate && !is_at_rest(s, i) && !t->waits_gil && !is_sleeping(s, i) &&
 	       vz_is_still(s, i);
 }
 
@@ -418,15 +441,15 @@ bool vz_rule_idle(struct vz_snapshot *s)
 
 		if (!t->tstate)
 			continue;
-		if (!vz_is_still(s, (int)i) && !t->idle)
+		if (!vz_is_still(s, (int)i) && !t->idle && !is_napping(s, (int)i))
 			return false;
 		if (is_at_rest(s, (int)i) || t->wait.kind == VZ_WAIT_TTY)
 			idle++;
-		else if (is_sleeping(t))
+		else if (is_sleeping(s, (int)i))
 			sleeping++;
 		else
 			return false;
-		if (first < 0 && (is_sleeping(t) || t->main))
+		if (first < 0 && (is_sleeping(s, (int)i) || t->main))
 			first = (int)i;
 	}
 	if (!idle && !sleeping)
