@@ -155,13 +155,15 @@ class SilentServer:
         os.write(self._speak, text)
 
 
-def library():
-    """The C part, that keeps the GIL (PyDLL) or lets it go (CDLL)."""
+def library(bare=False):
+    """The C part, that keeps the GIL (PyDLL) or lets it go (CDLL); BARE: without unwind tables."""
     path = os.environ.get("HANG_LIBRARY")
     if path is None:
         import subprocess
         path = os.path.join(tempfile.mkdtemp(), "libstall.so")
         subprocess.check_call(["cc", "-g", "-shared", "-fPIC", "-o", path, str(HERE / "stall.c")])
+    if bare and os.path.exists(os.path.join(os.path.dirname(path), "libbare.so")):
+        path = os.path.join(os.path.dirname(path), "libbare.so")
     return ctypes.PyDLL(path), ctypes.CDLL(path)
 
 

@@ -1,7 +1,7 @@
 """
 A client whose server does not answer.
 
-usage: peer.py CONTROL recv|unix|connect|http|tls
+usage: peer.py CONTROL recv|native|unix|connect|http|tls
 """
 import socket
 import urllib.request
@@ -16,6 +16,17 @@ def fetch_rates(port):
         link.sendall(b"rates?\n")
         hang.ready()
         return link.recv(100)
+
+
+def fetch_native(port):
+    """
+    In C code, with the socket's own time-out: what wakes it is seen by that code.  It has no
+    unwind tables either, so that whoever wants its stack has to stop it.
+    """
+    _, releasing = hang.library(bare=True)
+    with socket.create_connection(("127.0.0.1", port)) as link:
+        hang.ready()
+        return bytes([max(releasing.stall_recv(link.fileno(), hang.SECONDS), 0)])
 
 
 def fetch_page(port):
@@ -65,6 +76,7 @@ def fetch_local():
 
 
 ANSWERS = {"recv": (fetch_rates, b"12\n", b"12\n"),
+           "native": (fetch_native, b"12\n", b"1"),
            "unix": (lambda port: fetch_local(), b"12\n", b"12\n"),
            "http": (fetch_page, b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n12\n", b"12\n"),
            "tls": (fetch_secret, b"this is not TLS\n", b"no TLS")}
@@ -73,5 +85,9 @@ if HOW == "connect":
     hang.finish(fetch_full(), True)
 function, said, expected = ANSWERS[HOW]
 server = hang.SilentServer(unix=HOW == "unix")
-hang.on_release(lambda: server.speak(said))
+if HOW != "native":
+    hang.on_release(lambda: server.speak(said))
+else:
+    # no signal here: it would end the wait
+    hang.thread("release", lambda: (open(hang.FOLDER + "/feed", "rb").read(1), server.speak(said)))
 hang.finish(function(server.port), expected)

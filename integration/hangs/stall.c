@@ -4,8 +4,11 @@
  * keep the GIL, with ctypes.CDLL they let it go.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -35,6 +38,20 @@ int stall_read(int fd)
 	unsigned char byte;
 
 	return read(fd, &byte, 1) == 1 ? byte : -1;
+}
+
+/*
+ * Receives one byte on a socket with a time-out of its own; -errno if a signal, or anything
+ * that looks like one, ended the wait: the kernel does not take it up again.
+ */
+int stall_recv(int fd, int seconds)
+{
+	struct timeval limit = { .tv_sec = seconds };
+	unsigned char byte;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
+		return -errno;
+	return recv(fd, &byte, 1, 0) == 1 ? byte : -errno;
 }
 
 /* Until its child lets it go (a byte on FD), the caller of vfork is not to be woken by anything. */

@@ -59,6 +59,7 @@ NATIVE = [
 
 PEERS = [
     Case("recv", "peer", ("recv",), ("peer",), ("{peer}",)),
+    Case("recv-native", "peer", ("native",), ("peer",), ("{peer}",), release="feed"),
     Case("recv-unix", "peer", ("unix",), ("peer",), ("upstream.sock",)),
     Case("connect", "peer", ("connect",), ("peer",), ("{peer}", "connect")),
     Case("http", "peer", ("http",), ("peer",), ("{peer}",)),
