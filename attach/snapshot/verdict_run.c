@@ -280,10 +280,12 @@ bool vz_rule_throttled(struct vz_snapshot *s)
 
 	if (!p->throttle_known || !looked || p->throttled_ns * 10 < looked * 3)
 		return false;
+	/* The kernel books a pause when it is over, all of it, also what was before our looks. */
 	vz_verdict_say(s, VZ_VERDICT_THROTTLED, 0,
 		       "throttled: the CPU quota of its cgroup kept it from running for %s of the "
 		       "%s that we looked",
-		       vz_say_time(s, p->throttled_ns), vz_say_time(s, looked));
+		       vz_say_time(s, p->throttled_ns < looked ? p->throttled_ns : looked),
+		       vz_say_time(s, looked));
 	vz_verdict_evidence(s, "%llu of %llu periods throttled",
 			    (unsigned long long)p->throttled_periods,
 			    (unsigned long long)p->periods);
