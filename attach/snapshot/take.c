@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "attach/snapshot/pagecache.h"
 #include "attach/snapshot/take_priv.h"
 #include "attach/util.h"
 
@@ -340,19 +341,29 @@ static void settle_gil(struct vz_snapshot *s)
 
 /* ---- all of it ---- */
 
+/* Python's objects, of which there are many and small ones, are read through a cache. */
 static void read_python_parts(struct vz_taking *k)
 {
+	struct vz_scene_snapshot scene = k->scene;
+	struct vz_pagecache *cache = NULL;
 	struct vz_snapshot *s = k->snapshot;
+	struct vz_py py = *k->scene.py;
 
-	vz_snapshot_names(&k->scene);
-	vz_snapshot_locks(&k->scene);
-	vz_snapshot_asyncio(&k->scene);
-	vz_snapshot_greenlets(&k->scene);
+	if (!k->core && vz_pagecache_new(k->target, &cache) == 0) {
+		py.target = vz_pagecache_target(cache);
+		scene.target = py.target;
+		scene.py = &py;
+	}
+	vz_snapshot_names(&scene);
+	vz_snapshot_locks(&scene);
+	vz_snapshot_asyncio(&scene);
+	vz_snapshot_greenlets(&scene);
 	for (size_t i = 0; i < s->nthreads; i++)
-		vz_snapshot_merge(&k->scene, k->native[i], &k->raw[i], &s->threads[i]);
+		vz_snapshot_merge(&scene, k->native[i], &k->raw[i], &s->threads[i]);
 	vz_snapshot_gil_names(s);
 	if (k->take->locals)
-		vz_snapshot_locals(&k->scene);
+		vz_snapshot_locals(&scene);
+	vz_pagecache_free(cache);
 }
 
 static void look_at_all(struct vz_taking *k)
