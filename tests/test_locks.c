@@ -304,6 +304,47 @@ static const struct kit_case cases[] = {
 			   "say()\n"
 			   "sys.stdin.read()\n",
 	  .expect = { "T waiter: wants multiprocessing.Lock 'a' unknown - shared" } },
+	{ .label = "a mutex of the C library",
+	  .program = BEGIN "import ctypes\n"
+			   "c = ctypes.CDLL(None)\n"
+			   "m = ctypes.create_string_buffer(64)\n"
+			   "c.pthread_mutex_init(m, None)\n"
+			   "held = threading.Event()\n"
+			   "def owner():\n"
+			   "    c.pthread_mutex_lock(m)\n"
+			   "    held.set()\n"
+			   "    time.sleep(1000)\n"
+			   "def waiter():\n"
+			   "    held.wait()\n"
+			   "    c.pthread_mutex_lock(m)\n"
+			   "begin(owner, waiter)\n"
+			   "held.wait()\n"
+			   "say()\n"
+			   "sys.stdin.read()\n",
+	  .expect = { "T waiter: wants pthread mutex '' recorded owner" } },
+	{ .label = "a file that another thread writes",
+	  .max = 14, /* later its lock is of another kind */
+	  .program = BEGIN "r, w = os.pipe()\n"
+			   "f = open(w, 'wb')\n"
+			   "def owner():\n"
+			   "    f.write(b'x' * 1000000)\n"
+			   "def waiter():\n"
+			   "    time.sleep(0.3)\n"
+			   "    f.write(b'y')\n"
+			   "begin(owner, waiter)\n"
+			   "say()\n"
+			   "sys.stdin.read()\n",
+	  .expect = { "T waiter: wants lock of _io.BufferedWriter 'f' recorded owner" } },
+	{ .label = "the GIL",
+	  .program = BEGIN "import ctypes\n"
+			   "p = ctypes.PyDLL(None)\n"
+			   "def owner():\n"
+			   "    say()\n"
+			   "    p.sleep(1000)\n"
+			   "begin(owner)\n"
+			   "while True: pass\n",
+	  .expect = { "T MainThread: waits for the GIL" },
+	  .reject = { "wants" } },
 	{ .label = "orphaned by fork, with",
 	  .child = true,
 	  .program = BEGIN "a = threading.Lock(); held = threading.Event()\n"

@@ -15,6 +15,7 @@
 enum {
 	MAX_WITHS = 20,
 	MAX_HELD = 1 << 16,
+	FRAMES_NOW = 1 << 14,
 	/* struct pthread.tid of glibc on x86-64 since 2.4; used only if a thread has that number */
 	PTHREAD_TID = 720,
 };
@@ -143,6 +144,37 @@ static bool may_have_released(struct vz_locks *l, const struct vz_lock_held *hel
 	return false;
 }
 
+/*
+ * Its frames were copied a moment ago.  A thread that moves may have left the "with" since, and
+ * memory of frames that are gone keeps what was in it: so the frame must still be the thread's,
+ * as far from the outermost one, and be inside.
+ */
+static bool is_still_inside(struct vz_locks *l, const struct vz_lock_held *held)
+{
+	const struct vz_raw_stack *raw = &l->scene->raw[held->thread];
+	const struct vz_pyframe *old = &raw->frames[held->frame];
+	size_t below = raw->count - 1 - held->frame;
+	struct vz_pyframe *now = calloc(FRAMES_NOW, sizeof(*now));
+	struct vz_pywith withs[MAX_WITHS];
+	ssize_t n = now ? vz_pystack_walk(l->scene->py,
+					  l->scene->snapshot->threads[held->thread].tstate, now,
+					  FRAMES_NOW)
+			: -ENOMEM;
+	bool inside = false;
+
+	if (n > (ssize_t)below) {
+		const struct vz_pyframe *frame = &now[(size_t)n - 1 - below];
+
+		n = frame->raddr == old->raddr && frame->code == old->code
+			    ? vz_pyframe_withs(l->scene->py, frame, withs, MAX_WITHS)
+			    : 0;
+		for (ssize_t i = 0; i < n; i++)
+			inside = inside || lock_of_manager(l, withs[i].manager) == held->lock;
+	}
+	free(now);
+	return inside;
+}
+
 /* ---- the owner ---- */
 
 int vz_lock_thread(const struct vz_locks *l, uint64_t ident)
@@ -179,7 +211,8 @@ static void infer(struct vz_locks *l, size_t i)
 		}
 		owner = held;
 	}
-	if (!owner || !vz_sight_frame(l->scene, owner->thread, owner->frame, &frame))
+	if (!owner || !is_still_inside(l, owner) ||
+	    !vz_sight_frame(l->scene, owner->thread, owner->frame, &frame))
 		return;
 	lock->owned = VZ_OWNER_INFERRED;
 	lock->owner = (int)owner->thread;
