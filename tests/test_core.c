@@ -173,6 +173,26 @@ static void check_python(const struct vz_core *core, const char *python)
 	vz_objects_fini(&objects);
 }
 
+/* As gdb's gcore writes them: segments that it would take from files are not in the table. */
+static void forget_empty_segments(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	Elf64_Ehdr header;
+
+	cr_assert_eq(pread(fd, &header, sizeof(header), 0), (ssize_t)sizeof(header));
+	for (unsigned i = 0; i < header.e_phnum; i++) {
+		off_t at = (off_t)(header.e_phoff + i * sizeof(Elf64_Phdr));
+		Elf64_Phdr phdr;
+
+		cr_assert_eq(pread(fd, &phdr, sizeof(phdr), at), (ssize_t)sizeof(phdr));
+		if (phdr.p_type != PT_LOAD || phdr.p_filesz)
+			continue;
+		phdr.p_type = PT_NULL;
+		cr_assert_eq(pwrite(fd, &phdr, sizeof(phdr), at), (ssize_t)sizeof(phdr));
+	}
+	close(fd);
+}
+
 Test(core, reads_dumps_of_each_interpreter, .timeout = 110)
 {
 	glob_t pythons;
@@ -206,6 +226,10 @@ Test(core, reads_dumps_of_each_interpreter, .timeout = 110)
 		cr_expect_not(has_text(core, "a string that is "
 					     "not in the dump"),
 			      "%s", python);
+		check_python(core, python);
+		vz_core_close(core);
+		forget_empty_segments(dump.path);
+		cr_assert_eq(vz_core_open(dump.path, &core, &err), 0, "%s: %s", python, err.why);
 		check_python(core, python);
 		vz_core_close(core);
 		remove_dump(&dump);

@@ -187,6 +187,46 @@ static size_t sort_out(struct vz_core *core, struct vz_core_file *file, size_t c
 
 /* ---- maps ---- */
 
+static bool is_gap(const Elf64_Phdr *before, const Elf64_Phdr *after,
+		   const struct vz_core_mapping *m)
+{
+	return m->start < m->end && m->end < MAX_ADDRESS &&
+	       (!before || before->p_vaddr + before->p_memsz <= m->start) &&
+	       (!after || m->end <= after->p_vaddr);
+}
+
+/*
+ * gdb's gcore leaves out segments that it takes from the file later, all of them, even from
+ * the table.  What is mapped there is code or constants: whoever had written to it would
+ * find it in the dump.
+ */
+static int fill_gaps(struct vz_core_file *file, const struct vz_core_names *names)
+{
+	Elf64_Phdr *all = calloc(file->nphdrs + names->count + 1, sizeof(*all));
+	size_t n = 0, next = 0;
+
+	if (!all)
+		return -ENOMEM;
+	for (size_t i = 0; i < names->count; i++) {
+		const struct vz_core_mapping *m = &names->items[i];
+
+		while (next < file->nphdrs && file->phdrs[next].p_vaddr < m->end)
+			all[n++] = file->phdrs[next++];
+		if (is_gap(n ? &all[n - 1] : NULL, next < file->nphdrs ? &file->phdrs[next] : NULL,
+			   m))
+			all[n++] = (Elf64_Phdr){ .p_type = PT_LOAD,
+						 .p_flags = PF_R | PF_X,
+						 .p_vaddr = m->start,
+						 .p_memsz = m->end - m->start };
+	}
+	while (next < file->nphdrs)
+		all[n++] = file->phdrs[next++];
+	free(file->phdrs);
+	file->phdrs = all;
+	file->nphdrs = n;
+	return 0;
+}
+
 /* Is RADDR in MAP?  0 is nowhere. */
 static bool holds(const struct vz_map *map, uint64_t raddr)
 {
@@ -279,6 +319,8 @@ static int read_core(const char *path, struct vz_core *core, struct vz_core_file
 	if (file->phdrs) {
 		count = sort_out(core, file, count, notes);
 		rc = vz_core_notes(core, file, notes, count, &names);
+		if (rc == 0)
+			rc = fill_gaps(file, &names);
 		if (rc == 0)
 			rc = make_maps(core, file, &names);
 		vz_core_names_fini(&names);
