@@ -32,6 +32,9 @@ if grep -rnE --include='*.[chS]' '#[[:space:]]*include' payload |
 	complain "payload includes only its own and freestanding headers"
 fi
 
+# A snapshot only looks.
+deny 'vz_target_write|vz_target_open_mem|vz_tracee_(set|syscall)|vz_inject' none attach/snapshot
+
 # Only tracee.c stops threads; comments may name the call.
 if grep -rnE --include='*.[ch]' '(^|[^a-z_])ptrace\(' attach payload viewer |
 	grep -vE '^[^:]+:[0-9]+:[[:space:]]*(/?\*|//)' | grep -v '^attach/tracee\.c:'; then

@@ -16,6 +16,7 @@ enum {
 	BEYOND_IDENT = 4096,       /* pthread_self points into the top of a thread's stack */
 	STATUS_MAX = 1 << 16,
 	QUIET_TRIES = 3,
+	STOP_TRIES = 3,
 };
 /* A thread that its cgroup throttles cannot stop before its next period, most often of 100 ms. */
 #define STOP_TIMEOUT_NS UINT64_C(250000000)
@@ -323,7 +324,12 @@ int vz_capture_thread(struct vz_capture *c, const struct vz_py *py, const struct
 	if (!wish->no_stop) {
 		int asleep = rc;
 
-		rc = copy_stopped(c, py, maps, tid, wish);
+		/* CPython links some of its frames before they are filled in. */
+		for (int i = 0; i < STOP_TRIES; i++) {
+			rc = copy_stopped(c, py, maps, tid, wish);
+			if (rc < 0 || c->python_rc == 0 || c->python_rc == -ENOENT)
+				break;
+		}
 		if (rc == 0 || rc == -ESRCH)
 			return rc;
 		if (asleep == 0)
