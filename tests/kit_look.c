@@ -253,7 +253,7 @@ static pid_t read_pid(const struct subject *s)
 	return (pid_t)atoi(text);
 }
 
-unsigned kit_look_all(const struct kit_case *cases, size_t count)
+unsigned kit_look_all(const struct kit_case *cases, size_t count, unsigned min, unsigned max)
 {
 	struct python pythons[PYTHONS_MAX];
 	size_t n = find_all(pythons);
@@ -263,7 +263,8 @@ unsigned kit_look_all(const struct kit_case *cases, size_t count)
 	if (n == 0)
 		fprintf(stderr, "SKIPPED: no CPython on this machine\n");
 	for (size_t i = 0; i < n; i++) {
-		if (where && !strstr(pythons[i].path, where))
+		if (pythons[i].minor < min || pythons[i].minor > max ||
+		    (where && !strstr(pythons[i].path, where)))
 			continue;
 		for (size_t j = 0; j < count; j++) {
 			const struct kit_case *c = &cases[j];

@@ -21,7 +21,8 @@ struct kit_case {
 
 /** Lines, one a thread, lock, loop and task; free() it. */
 char *kit_look_story(const struct vz_snapshot *s);
-/** Every case in every CPython.  What is wrong is written to stderr; returns how often. */
-unsigned kit_look_all(const struct kit_case *cases, size_t count);
+/** Every case in every CPython 3.MIN - 3.MAX.  What is wrong is written to stderr; returns how
+ * often. */
+unsigned kit_look_all(const struct kit_case *cases, size_t count, unsigned min, unsigned max);
 
 #endif /* VZ_TESTS_KIT_LOOK_H */

@@ -11,7 +11,7 @@
 
 #include "attach/snapshot/asyncio_priv.h"
 
-enum { PENDING = 0, SEEN_MAX = 4 * VZ_AIO_TASKS };
+enum { PENDING = 0, SEEN_MAX = 4 * VZ_AIO_TASKS, LEFT_OUT_MAX = 1 << 20 };
 
 /* ---- types ---- */
 
@@ -225,7 +225,7 @@ static void see_list(const struct vz_py *py, uint64_t head, struct seen *seen)
 
 	if (vz_py_word(py, head, &node) < 0)
 		return;
-	for (size_t i = 0; i < SEEN_MAX && node && node != head; i++) {
+	while (node && node != head && seen->left_out < LEFT_OUT_MAX) {
 		see(seen, node - py->at.ta_node);
 		if (vz_py_word(py, node, &node) < 0)
 			return;

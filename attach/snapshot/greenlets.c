@@ -91,6 +91,8 @@ static int thread_of_stack(const struct vz_scene_snapshot *scene, uint64_t addre
 		return -1;
 	if (strcmp(map->path, "[stack]") == 0)
 		return s->nthreads && s->threads[0].main ? 0 : -1;
+	if (map->path[0])
+		return -1;
 	for (size_t i = 0; i < s->nthreads; i++) {
 		uint64_t top = s->threads[i].ident;
 

@@ -17,8 +17,8 @@ enum {
 	MAX_BLOCKS = 20,     /* CO_MAXBLOCKS */
 	SETUP_FINALLY = 122, /* 3.8 - 3.10: what SETUP_WITH sets up too */
 	MAX_SLOTS = 1024,
-	MAX_EXCTABLE = 1 << 20,
-	MAX_DESCENT = 64,
+	MAX_EXCTABLE = 1 << 16,
+	MAX_DESCENT = 32,
 };
 
 /* The lowest slots of a frame's value stack, and how many of them are sure to be in use. */
