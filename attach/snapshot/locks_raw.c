@@ -13,7 +13,6 @@
 enum {
 	WAIT_ADDRESS = 8, /* struct wait_entry: from .addr to .sema */
 	INSIDE_WORDS = 32,
-	SEM_HANDLE = 16, /* SemLockObject.handle, behind the head */
 };
 
 static enum vz_lock_class class_by_name(const char *name)
@@ -170,7 +169,9 @@ bool vz_lock_sleeps(const struct vz_py *py, const struct vz_lock_raw *raw, uint6
 		}
 		return vz_py_word(py, word, &word) == 0 && word == futex;
 	case VZ_LOCK_SEM:
-		return vz_py_word(py, raw->object + SEM_HANDLE, &word) == 0 && word == futex;
+		/* SemLockObject.handle follows the head */
+		return vz_py_word(py, raw->object + py->at.ob_type + 8, &word) == 0 &&
+		       word == futex;
 	case VZ_LOCK_QUEUE:
 		if (py->at.minor >= 13) /* parked on a byte of the queue */
 			return vz_py_word(py, futex - WAIT_ADDRESS, &word) == 0 &&
