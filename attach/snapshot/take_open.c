@@ -9,9 +9,18 @@
 
 static int refuse_permission(const struct vz_target *target, struct vz_err *err)
 {
+	struct vz_status status;
+	char user[64];
+
 	vz_err_set(err, VZ_EXIT_PERMISSION, EPERM, "the memory of %d (%s) may not be read",
 		   (int)target->pid, target->comm);
-	vz_err_why(err, "it belongs to another user, or is protected (Yama, not dumpable)");
+	if (vz_status_read(target->pid, 0, &status) < 0 || status.uid == geteuid())
+		vz_err_why(err, "it is protected: by Yama, by itself (not dumpable), or it has "
+				"rights that you have not");
+	else if (vz_user_name(status.uid, user, sizeof(user)))
+		vz_err_why(err, "it belongs to %s", user);
+	else
+		vz_err_why(err, "it belongs to user %u", (unsigned)status.uid);
 	vz_err_try(err, "sudo vizattach snapshot --pid %d", (int)target->pid);
 	return -EPERM;
 }
