@@ -50,7 +50,7 @@ def others(index, found):
 
 def plan(wanted_pythons, wanted, full):
     """[(case, python)]"""
-    found = pythons.supported()
+    found = pythons.readable()
     cells = []
     for index, case in enumerate(CASES):
         if wanted and case.name not in wanted:
@@ -202,7 +202,7 @@ def run(wanted_pythons=(), wanted=(), full=False, times=None):
     cells = plan(wanted_pythons, wanted, full)
     outcomes = run_cells(result, cells, times)
     if not wanted or "service" in wanted:
-        for python in pythons.supported():
+        for python in pythons.readable():
             if accepted(python, wanted_pythons) and (python.debian or wanted_pythons or full):
                 result.run("service", python.name, service, python, times or TIMES, zoo.Outcome())
                 child.end_all()
@@ -221,7 +221,7 @@ def main():
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if options.list:
-        print("pythons:", *[python.name for python in pythons.supported()])
+        print("pythons:", *[python.name for python in pythons.readable()])
         print("cases:", *[case.name for case in CASES])
         return 0
     wanted = [name for text in options.case for name in text.split(",")]

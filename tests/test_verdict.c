@@ -460,5 +460,5 @@ Test(verdict, sleepers_and_waiters_for_work_are_idle)
 
 	s->threads[0].wait.kind = VZ_WAIT_SLEEP;
 	s->threads[1].idle = s->threads[2].idle = true;
-	must(s, VZ_VERDICT_IDLE, "MainThread (100) sleeps at work|2 of 3");
+	must(s, VZ_VERDICT_IDLE, "idle: MainThread (100) sleeps at work|2 of 3");
 }

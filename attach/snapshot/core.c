@@ -382,6 +382,8 @@ int vz_core_open(const char *path, struct vz_core **ret, struct vz_err *err)
 	if (rc == 0)
 		rc = read_core(path, core, file, err);
 	if (rc < 0) {
+		vz_err_try(err,
+			   "a dump by the kernel, gcore or coredumpctl, of this kind of machine");
 		vz_core_close(core);
 		return rc;
 	}

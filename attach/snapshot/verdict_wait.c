@@ -431,6 +431,29 @@ bool vz_rule_waiting(struct vz_snapshot *s)
 	return true;
 }
 
+static void say_idle(struct vz_snapshot *s, int first, unsigned idle, unsigned sleeping)
+{
+	unsigned parked = 0;
+
+	for (size_t i = 0; i < s->ntasks; i++)
+		parked += s->tasks[i].state == VZ_TASK_WAITING;
+	if (sleeping)
+		vz_verdict_say(s, VZ_VERDICT_IDLE, first,
+			       "idle: %s sleeps at %s; %u of %u threads wait for work",
+			       vz_say_thread(s, first), vz_say_place(s, first), idle,
+			       idle + sleeping);
+	else
+		vz_verdict_say(s, VZ_VERDICT_IDLE, first, "idle%s: %s wait%s for work",
+			       parked ? "" : " and healthy",
+			       idle == 1 ? "its thread" : "all its threads", idle == 1 ? "s" : "");
+	/* A future that nobody will set looks like one that somebody will. */
+	if (parked)
+		vz_verdict_evidence(s,
+				    "%u task%s parked; whether what they wait for will come is not "
+				    "recorded",
+				    parked, parked == 1 ? " is" : "s are");
+}
+
 bool vz_rule_idle(struct vz_snapshot *s)
 {
 	unsigned idle = 0, sleeping = 0;
@@ -454,15 +477,7 @@ bool vz_rule_idle(struct vz_snapshot *s)
 	}
 	if (!idle && !sleeping)
 		return false;
-	if (sleeping)
-		vz_verdict_say(s, VZ_VERDICT_IDLE, first,
-			       "idle: nothing is stuck; %s sleeps at %s, and %u of %u threads wait "
-			       "for work",
-			       vz_say_thread(s, first), vz_say_place(s, first), idle,
-			       idle + sleeping);
-	else
-		vz_verdict_say(s, VZ_VERDICT_IDLE, first, "idle and healthy: %s wait%s for work",
-			       idle == 1 ? "its thread" : "all its threads", idle == 1 ? "s" : "");
+	say_idle(s, first, idle, sleeping);
 	for (size_t i = 0; i < s->nthreads && i < 4; i++) {
 		if (s->threads[i].idle && s->threads[i].idle_why[0])
 			vz_verdict_evidence(s, "%s: %s%s", vz_say_thread(s, (int)i),

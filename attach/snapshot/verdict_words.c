@@ -81,7 +81,12 @@ const char *vz_say_lock(const struct vz_snapshot *s, int lock)
 {
 	const struct vz_snap_lock *l = &s->locks[lock];
 
-	return vz_arena_format(s->arena, "%s%s%s", l->kind, l->name[0] ? " " : "", l->name);
+	/* "threading.Event.wait" says what "threading.Event" would. */
+	if (strstr(l->name, l->kind))
+		return l->name;
+	if (!l->name[0] || vz_starts_with(l->kind, "import lock of"))
+		return l->kind;
+	return vz_arena_format(s->arena, "%s %s", l->kind, l->name);
 }
 
 const char *vz_say_wait(const struct vz_snapshot *s, int thread)

@@ -356,6 +356,8 @@ def gunicorn(python, case, folder, seconds):
 def check_possible(python, case):
     if case.root and os.getuid():
         raise board.Skip("needs root")
+    if python.name.endswith("t") and case.kinds == ("gil-held",):
+        raise board.Skip("this CPython has no GIL")
     if case.module and case.module not in python.modules:
         raise board.Skip("no " + case.module)
     if (case.program in ("gil", "children") or "native" in case.args) and not library():
