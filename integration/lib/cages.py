@@ -312,8 +312,8 @@ class Upstream:
 class Gunicorn:
     """One sync worker, in a request whose upstream does not answer."""
 
-    def __init__(self, case, folder):
-        self.case, self.upstream, self.body = case, Upstream(), []
+    def __init__(self, case, folder, seconds):
+        self.case, self.upstream, self.body, self.seconds = case, Upstream(), [], seconds
         port = load.free_port()
         shutil.copy(HANGS / "stuck_app.py", folder)
         self.child = child.Child(["gunicorn", "-w", "1", "-b", f"127.0.0.1:{port}", "--timeout", "600",
@@ -326,7 +326,7 @@ class Gunicorn:
         self.pid = procfs.children(self.child.pid)[0]
 
     def _ask(self, port):
-        ask, close = load.http_client(port, None)()
+        ask, close = load.http_client(port, None, seconds=self.seconds)()
         self.body.append(ask(1))
         close()
 
@@ -348,7 +348,7 @@ class Gunicorn:
 def gunicorn(python, case, folder, seconds):
     if not shutil.which("gunicorn"):
         raise board.Skip("no gunicorn")
-    subject = Gunicorn(case, folder)
+    subject = Gunicorn(case, folder, seconds)
     with subject.child:
         yield subject
 

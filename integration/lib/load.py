@@ -59,13 +59,13 @@ class Load:
         return self.wrong
 
 
-def http_client(port, expected, path="/?n=%d", keep=True):
+def http_client(port, expected, path="/?n=%d", keep=True, seconds=60):
     """
     For Load: one connection, kept alive if KEEP; EXPECTED(number) is the right
     body.  With EXPECTED None the body is returned for others to judge.
     """
     def connect():
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
         connection.connect()
 
         def ask(number):
