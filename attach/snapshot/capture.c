@@ -209,6 +209,7 @@ static bool stop_is_harmless(long nr)
 
 static int explain_stop(struct vz_capture *c, int rc)
 {
+	c->late = rc == -ETIMEDOUT;
 	if (rc == -EPERM)
 		c->note = "it may not be stopped: another tracer has it, or ptrace is forbidden";
 	else if (rc == -ETIMEDOUT)
@@ -287,6 +288,7 @@ static void reset(struct vz_capture *c)
 	c->stopped_ns = 0;
 	c->has_cpu = c->registers_known = false;
 	c->stack_len = c->nframes = 0;
+	c->late = false;
 	c->python_rc = -ENOENT;
 	c->note = "";
 	memset(&c->task, 0, sizeof(c->task));

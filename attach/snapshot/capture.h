@@ -39,6 +39,7 @@ struct vz_capture {
 	struct vz_pyframe *frames; /* room for VZ_CAPTURE_FRAMES */
 	size_t nframes;
 	int python_rc;    /* of the walk; -ENOENT: it has no Python state */
+	bool late;        /* it was to be stopped, and did not stop in time */
 	const char *note; /* why something is missing; static, "" */
 };
 

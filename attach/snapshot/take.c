@@ -11,7 +11,7 @@
 #include "attach/snapshot/take_priv.h"
 #include "attach/util.h"
 
-enum { ARENA_MAX = 512 << 20, NATIVE_MAX = 2048, PYTHREADS_MAX = 1 << 15 };
+enum { ARENA_MAX = 512 << 20, PYTHREADS_MAX = 1 << 15, LATE_MAX = 8 };
 #define LOOK_PAUSE_NS     UINT64_C(50000000)
 #define THROTTLE_PAUSE_NS UINT64_C(150000000) /* periods of the scheduler's quota are 100 ms */
 
@@ -148,9 +148,15 @@ static void unwind(struct vz_taking *k, size_t i)
 		memcpy(k->native[i], stack, bytes);
 }
 
+/* Each that does not stop in time costs a quarter of a second: not for hundreds of threads. */
+static bool may_stop(const struct vz_taking *k)
+{
+	return !k->take->no_stop && k->late < LATE_MAX;
+}
+
 static bool wants_registers(const struct vz_taking *k, size_t i)
 {
-	return k->capture->copied == VZ_COPIED_ASLEEP && !k->take->no_stop && k->native[i] &&
+	return k->capture->copied == VZ_COPIED_ASLEEP && may_stop(k) && k->native[i] &&
 	       k->native[i]->end != VZ_UNWIND_ROOT;
 }
 
@@ -190,7 +196,7 @@ static void first_copy(struct vz_taking *k, size_t i)
 	struct vz_capture_wish wish = { .what = VZ_CAPTURE_PYTHON | VZ_CAPTURE_STACK,
 					.tstate = t->tstate,
 					.ident = t->ident,
-					.no_stop = k->take->no_stop };
+					.no_stop = !may_stop(k) };
 	int rc = 0;
 
 	if (k->core)
@@ -202,6 +208,7 @@ static void first_copy(struct vz_taking *k, size_t i)
 		t->stack_note = "it ended meanwhile";
 		return;
 	}
+	k->late += k->capture->late;
 	unwind(k, i);
 	if (wants_registers(k, i)) {
 		wish.stop_sleeper = true;
@@ -221,19 +228,6 @@ static void first_copy(struct vz_taking *k, size_t i)
 	k->tasks[i] = k->capture->task;
 }
 
-/* Our own stop of a sleeper was a switch, too: it must not look as if it had run. */
-static void forget_stop(struct vz_taking *k, struct vz_snap_thread *t)
-{
-	const struct vz_look before = t->looks[0];
-
-	if (!t->stopped_ns || !t->nlooks ||
-	    vz_procstate_look(k->snapshot->pid, t->tid, &t->looks[0]) < 0)
-		return;
-	t->looks[0].at_ns = before.at_ns;
-	t->looks[0].cpu_ns = before.cpu_ns;
-	t->looks[0].state = before.state;
-}
-
 static void first_look(struct vz_taking *k)
 {
 	struct vz_snapshot *s = k->snapshot;
@@ -248,7 +242,6 @@ static void first_look(struct vz_taking *k)
 			t->asleep_ns = vz_procstate_asleep(s->pid, t->tid);
 		}
 		first_copy(k, i);
-		forget_stop(k, t);
 		vz_procstate_wait(k->target, &k->tasks[i], s, t);
 	}
 	vz_snapshot_gil(&k->scene, 0);
@@ -278,7 +271,7 @@ static void look_again_at(struct vz_taking *k, size_t i, unsigned look)
 	struct vz_look *l = &t->looks[look];
 	struct vz_capture_wish wish = { .what = VZ_CAPTURE_PYTHON,
 					.tstate = t->tstate,
-					.no_stop = k->take->no_stop };
+					.no_stop = !may_stop(k) };
 	int common;
 
 	if (t->nlooks != look || vz_procstate_look(k->snapshot->pid, t->tid, l) < 0)
@@ -295,6 +288,7 @@ static void look_again_at(struct vz_taking *k, size_t i, unsigned look)
 	}
 	if (vz_capture_thread(k->capture, &k->py, k->maps, t->tid, &wish) < 0)
 		return;
+	k->late += k->capture->late;
 	if (k->capture->stopped_ns > t->stopped_ns)
 		t->stopped_ns = k->capture->stopped_ns;
 	note_look(k, t, look);

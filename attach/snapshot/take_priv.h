@@ -28,6 +28,7 @@ struct vz_taking {
 	struct vz_native_stack **native; /* only as many frames as there are; or NULL */
 	struct vz_raw_stack *raw;
 	struct vz_task *tasks;
+	unsigned late; /* threads that did not stop in time */
 	struct vz_scene_snapshot scene;
 };
 
