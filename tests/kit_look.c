@@ -4,11 +4,16 @@
 
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "tests/subject.h"
 
-enum { TRIES = 30, PYTHONS_MAX = 32, STORY_MAX = 1 << 16 };
+enum { TRIES = 30, PYTHONS_MAX = 32, STORY_MAX = 1 << 16, AT_ONCE = 4 };
+
+#ifdef VZ_COVERAGE
+void __gcov_dump(void);
+#endif
 
 struct python {
 	char path[512];
@@ -253,11 +258,66 @@ static pid_t read_pid(const struct subject *s)
 	return (pid_t)atoi(text);
 }
 
+/* All cases of one interpreter; returns how many were wrong. */
+static unsigned run_cases(const struct kit_case *cases, size_t count, struct python *python)
+{
+	const char *only = getenv("KIT_LOOK_ONLY");
+	unsigned wrong = 0;
+
+	for (size_t j = 0; j < count; j++) {
+		const struct kit_case *c = &cases[j];
+		struct subject s;
+		pid_t pid;
+
+		if ((c->min && python->minor < c->min) || (c->max && python->minor > c->max) ||
+		    (only && !strstr(c->label, only)))
+			continue;
+		if (!start(&s, python, c->program)) {
+			if (c->optional)
+				continue;
+			fprintf(stderr, "SKIPPED: %s%s\n", python->root, python->path);
+			break;
+		}
+		pid = c->child ? read_pid(&s) : s.pid;
+		wrong += !run(c, python, pid);
+		subject_end(&s);
+		if (c->child && pid > 1)
+			kill(pid, SIGKILL);
+	}
+	return wrong;
+}
+
+/* A snapshot mostly waits between its looks: several interpreters at once take little longer. */
+static pid_t begin_cases(const struct kit_case *cases, size_t count, struct python *python)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		unsigned wrong = run_cases(cases, count, python);
+
+#ifdef VZ_COVERAGE
+		__gcov_dump();
+#endif
+		_exit(wrong < 255 ? (int)wrong : 255);
+	}
+	return pid;
+}
+
+static unsigned end_cases(pid_t pid)
+{
+	int status;
+
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return 1;
+	return WIFEXITED(status) ? (unsigned)WEXITSTATUS(status) : 1;
+}
+
 unsigned kit_look_all(const struct kit_case *cases, size_t count, unsigned min, unsigned max)
 {
 	struct python pythons[PYTHONS_MAX];
-	size_t n = find_all(pythons);
-	const char *only = getenv("KIT_LOOK_ONLY"), *where = getenv("KIT_LOOK_PYTHON");
+	size_t n = find_all(pythons), running = 0;
+	const char *where = getenv("KIT_LOOK_PYTHON");
+	pid_t pids[AT_ONCE];
 	unsigned wrong = 0;
 
 	if (n == 0)
@@ -266,28 +326,14 @@ unsigned kit_look_all(const struct kit_case *cases, size_t count, unsigned min, 
 		if (pythons[i].minor < min || pythons[i].minor > max ||
 		    (where && !strstr(pythons[i].path, where)))
 			continue;
-		for (size_t j = 0; j < count; j++) {
-			const struct kit_case *c = &cases[j];
-			struct subject s;
-			pid_t pid;
-
-			if ((c->min && pythons[i].minor < c->min) ||
-			    (c->max && pythons[i].minor > c->max) ||
-			    (only && !strstr(c->label, only)))
-				continue;
-			if (!start(&s, &pythons[i], c->program)) {
-				if (c->optional)
-					continue;
-				fprintf(stderr, "SKIPPED: %s%s\n", pythons[i].root,
-					pythons[i].path);
-				break;
-			}
-			pid = c->child ? read_pid(&s) : s.pid;
-			wrong += !run(c, &pythons[i], pid);
-			subject_end(&s);
-			if (c->child && pid > 1)
-				kill(pid, SIGKILL);
+		if (running == AT_ONCE) {
+			wrong += end_cases(pids[0]);
+			memmove(pids, pids + 1, sizeof(pids) - sizeof(pids[0]));
+			running--;
 		}
+		pids[running++] = begin_cases(cases, count, &pythons[i]);
 	}
+	for (size_t i = 0; i < running; i++)
+		wrong += end_cases(pids[i]);
 	return wrong;
 }

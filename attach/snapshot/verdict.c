@@ -14,7 +14,8 @@ enum {
 	THREADS_MAX = sizeof(((struct vz_verdict *)0)->threads) / sizeof(int),
 };
 
-static const char *format(struct vz_snapshot *s, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static const char *format(struct vz_snapshot *s,
+								const char *fmt, va_list args)
 {
 	char text[1024];
 
