@@ -14,6 +14,7 @@
 #include "viewer/export.h"
 #include "viewer/human.h"
 #include "viewer/report.h"
+#include "viewer/tree.h"
 
 enum {
 	EXIT_USAGE = 2,
@@ -31,6 +32,10 @@ static const char help[] =
 	"      --top N                      rows, 0 for all (default: 30)\n"
 	"      --threads                    a table for each thread\n"
 	"      --json                       for programs\n"
+	"  vizview tree FILE [options]      who called whom, for how long\n"
+	"      --thread NAME-PART           only threads with this in their name\n"
+	"      --depth N                    so many levels, 0 for all (default: 0)\n"
+	"      --min-percent P              fold what took less (default: 1); --json\n"
 	"  vizview export FILE --format F   write it in another format: html (a page),\n"
 	"                                   perfetto, json (as VizTracer's)\n"
 	"  -o, --output OUT                 where to; - for standard output\n"
@@ -54,6 +59,7 @@ struct options {
 	bool has_limit;
 	uint64_t limit;
 	struct vz_report_options report;
+	struct vz_tree_options tree;
 };
 
 struct verb {
@@ -63,20 +69,27 @@ struct verb {
 };
 
 static const struct option long_options[] = {
-	{ "sort", required_argument, NULL, 's' },
-	{ "top", required_argument, NULL, 'n' },
-	{ "threads", no_argument, NULL, 't' },
-	{ "json", no_argument, NULL, 'j' },
-	{ "format", required_argument, NULL, 'f' },
-	{ "output", required_argument, NULL, 'o' },
-	{ "limit", required_argument, NULL, 'l' },
-	{ "force", no_argument, NULL, 'F' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ 0 },
+	{ "sort", required_argument, NULL, 's' },        { "top", required_argument, NULL, 'n' },
+	{ "threads", no_argument, NULL, 't' },           { "json", no_argument, NULL, 'j' },
+	{ "format", required_argument, NULL, 'f' },      { "output", required_argument, NULL, 'o' },
+	{ "limit", required_argument, NULL, 'l' },       { "force", no_argument, NULL, 'F' },
+	{ "thread", required_argument, NULL, 'T' },      { "depth", required_argument, NULL, 'd' },
+	{ "min-percent", required_argument, NULL, 'm' }, { "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },           { 0 },
 };
 
 /* ---- verbs ---- */
+
+enum {
+	COLUMNS_UNKNOWN = 80,
+};
+
+static bool colours_wanted(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
 
 static uint32_t terminal_columns(void)
 {
@@ -120,6 +133,26 @@ static int run_info(struct vz_reader *r, const struct options *options, struct v
 	if (rc < 0) {
 		vz_out_abandon(&out);
 		return no_memory(trouble);
+	}
+	return vz_out_close(&out, trouble);
+}
+
+static int run_tree(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble)
+{
+	struct vz_tree_options tree = options->tree;
+	struct vz_out out;
+	int rc = vz_out_open(&out, "-", trouble);
+
+	if (rc < 0)
+		return rc;
+	tree.columns = terminal_columns();
+	tree.columns = tree.columns ? tree.columns : COLUMNS_UNKNOWN;
+	tree.colours = colours_wanted();
+	tree.json = options->report.json;
+	rc = vz_tree(r, &tree, &out, trouble);
+	if (rc < 0) {
+		vz_out_abandon(&out);
+		return rc;
 	}
 	return vz_out_close(&out, trouble);
 }
@@ -221,6 +254,7 @@ static int run_export(struct vz_reader *r, const struct options *options,
 static const struct verb verbs[] = {
 	{ "info", "j", run_info },
 	{ "report", "sntj", run_report },
+	{ "tree", "Tdmj", run_tree },
 	{ "export", "folF", run_export },
 	{ 0 },
 };
@@ -251,6 +285,14 @@ static bool parse_number(const char *s, uint64_t *ret)
 	errno = 0;
 	*ret = strtoull(s, &end, 10);
 	return *s >= '0' && *s <= '9' && !*end && !errno;
+}
+
+static bool parse_percent(const char *s, double *ret)
+{
+	char *end;
+
+	*ret = strtod(s, &end);
+	return *s >= '0' && *s <= '9' && !*end && *ret >= 0 && *ret <= 100;
 }
 
 static int parse_order(const char *s, enum vz_stats_order *ret)
@@ -293,6 +335,18 @@ static int take_option(int c, struct options *o, struct vz_trouble *trouble)
 		if (!vz_export_find(optarg))
 			return usage(trouble, "there is no format %s", optarg);
 		o->format = optarg;
+		return 0;
+	case 'T':
+		o->tree.thread = optarg;
+		return 0;
+	case 'd':
+		if (!parse_number(optarg, &n) || n > UINT32_MAX)
+			return usage(trouble, "--depth takes a number, not %s", optarg);
+		o->tree.depth = (uint32_t)n;
+		return 0;
+	case 'm':
+		if (!parse_percent(optarg, &o->tree.min_percent))
+			return usage(trouble, "--min-percent takes 0 to 100, not %s", optarg);
 		return 0;
 	case 'o':
 		o->output = optarg;
@@ -355,7 +409,7 @@ static const struct verb *find_verb(int *argc, char ***argv)
 
 int main(int argc, char **argv)
 {
-	struct options options = { .report = { .top = DEFAULT_TOP } };
+	struct options options = { .report = { .top = DEFAULT_TOP }, .tree = { .min_percent = 1 } };
 	struct vz_trouble trouble;
 	struct vz_reader *reader;
 	const struct verb *verb;

@@ -7,36 +7,13 @@
 
 #include "viewer/export.h"
 #include "viewer/human.h"
+#include "viewer/table.h"
 #include "viewer/walk.h"
 
 enum {
 	NAME_BYTES = 6144,
 	COLUMN = 10,
 };
-
-/* TEXT to the right edge of WIDTH columns. */
-static void put_right(struct vz_out *out, const char *text, unsigned width)
-{
-	for (unsigned used = vz_human_width(text); used < width; used++)
-		vz_out_char(out, ' ');
-	vz_out_text(out, text);
-}
-
-/* NAME in at most COLUMNS columns; 0: all of it.  The end is worth more than the begin: file, line.
- */
-static void put_cut(struct vz_out *out, const char *name, unsigned columns)
-{
-	unsigned width = vz_human_width(name);
-
-	if (columns > 1 && width > columns) {
-		for (unsigned drop = width - columns + 1; drop > 0; drop--)
-			do
-				name++;
-			while (((unsigned char)*name & 0xc0) == 0x80);
-		vz_out_text(out, "…");
-	}
-	vz_out_text(out, name);
-}
 
 static void put_row(struct vz_out *out, const struct vz_reader *r,
 		    const struct vz_function_stats *s, uint64_t all_ns, unsigned columns)
@@ -45,15 +22,15 @@ static void put_row(struct vz_out *out, const struct vz_reader *r,
 	const unsigned used = 5 * (COLUMN + 1) + 1;
 	char name[NAME_BYTES];
 
-	put_right(out, vz_human_time(s->self_ns).s, COLUMN);
+	vz_put_right(out, vz_human_time(s->self_ns).s, COLUMN);
 	vz_out_format(out, " %9.1f%%", all_ns ? 100.0 * (double)s->self_ns / (double)all_ns : 0.0);
-	put_right(out, vz_human_time(s->total_ns).s, COLUMN + 1);
-	put_right(out, vz_human_count(s->calls + s->resumes).s, COLUMN + 1);
-	put_right(out, vz_human_time(stays ? s->total_ns / stays : 0).s, COLUMN + 1);
+	vz_put_right(out, vz_human_time(s->total_ns).s, COLUMN + 1);
+	vz_put_right(out, vz_human_count(s->calls + s->resumes).s, COLUMN + 1);
+	vz_put_right(out, vz_human_time(stays ? s->total_ns / stays : 0).s, COLUMN + 1);
 	vz_out_text(out, s->open || s->unseen ? " ~" : "  ");
 	vz_export_name(vz_reader_function(r, s->function), name, sizeof(name));
 	vz_out_plain(name);
-	put_cut(out, name, columns > used + COLUMN ? columns - used - 1 : 0);
+	vz_put_end(out, name, columns > used + COLUMN ? columns - used - 1 : 0);
 	vz_out_char(out, '\n');
 }
 
@@ -141,17 +118,15 @@ static void put_json_function(struct vz_out *out, const struct vz_reader *r,
 {
 	const struct vz_function *f = vz_reader_function(r, s->function);
 
-	vz_out_text(out, "{\"name\":\"");
-	vz_out_json(out, f->name);
-	vz_out_format(out, "\",\"%s\":\"", f->kind == VZ_DEF_C ? "module" : "file");
-	vz_out_json(out, f->file);
-	vz_out_format(
-		out,
-		"\",\"line\":%u,\"calls\":%" PRIu64 ",\"resumes\":%" PRIu64 ",\"self_ns\":%" PRIu64
-		",\"total_ns\":%" PRIu64 ",\"min_ns\":%" PRIu64 ",\"max_ns\":%" PRIu64
-		",\"raised\":%" PRIu64 ",\"open\":%" PRIu64 ",\"unseen\":%" PRIu64 "}",
-		f->line, s->calls, s->resumes, s->self_ns, s->total_ns,
-		s->min_ns <= s->max_ns ? s->min_ns : 0, s->max_ns, s->raised, s->open, s->unseen);
+	vz_out_char(out, '{');
+	vz_put_json_function(out, f);
+	vz_out_format(out,
+		      ",\"calls\":%" PRIu64 ",\"resumes\":%" PRIu64 ",\"self_ns\":%" PRIu64
+		      ",\"total_ns\":%" PRIu64 ",\"min_ns\":%" PRIu64 ",\"max_ns\":%" PRIu64
+		      ",\"raised\":%" PRIu64 ",\"open\":%" PRIu64 ",\"unseen\":%" PRIu64 "}",
+		      s->calls, s->resumes, s->self_ns, s->total_ns,
+		      s->min_ns <= s->max_ns ? s->min_ns : 0, s->max_ns, s->raised, s->open,
+		      s->unseen);
 }
 
 static void put_json_functions(struct vz_out *out, const struct vz_reader *r,
@@ -159,7 +134,7 @@ static void put_json_functions(struct vz_out *out, const struct vz_reader *r,
 {
 	vz_out_text(out, "\"functions\":[");
 	for (uint32_t i = 0; i < s->nfunctions && (!top || i < top); i++) {
-		vz_out_text(out, i ? ",\n" : "\n");
+		vz_out_text(out, i ? "," : "");
 		put_json_function(out, r, &s->functions[i]);
 	}
 	vz_out_text(out, "]");
@@ -180,7 +155,7 @@ static int put_json_threads(struct vz_out *out, struct vz_reader *r,
 			return rc;
 		vz_stats_sort(&s, r, options->order);
 		vz_reader_track_title(track, title, sizeof(title));
-		vz_out_text(out, i ? ",\n{\"name\":\"" : "\n{\"name\":\"");
+		vz_out_text(out, i ? ",{\"name\":\"" : "{\"name\":\"");
 		vz_out_json(out, title);
 		vz_out_format(out,
 			      "\",\"tid\":%u,\"greenlet\":%" PRIu64 ",\"calls\":%" PRIu64
@@ -209,7 +184,7 @@ static int put_json(struct vz_out *out, struct vz_reader *r, const struct vz_sta
 	vz_out_json(out, vz_export_process(r));
 	vz_out_format(out,
 		      "\",\"pid\":%u,\"duration_ns\":%" PRIu64 ",\"calls\":%" PRIu64
-		      ",\"resumes\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"complete\":%s,\n",
+		      ",\"resumes\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"complete\":%s,",
 		      vz_reader_header(r)->pid, t1_ns - t0_ns, s->all.calls, s->all.resumes,
 		      s->all.lost, damage.cut ? "false" : "true");
 	put_json_functions(out, r, s, options->top);
