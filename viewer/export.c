@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum {
-	HTML_MAX_CALLS = 1000000,
-	TOLERANCE = 8, /* one part in so many above a limit is not worth leaving out */
+	PAGE_MAX_CALLS = 1000000, /* what a browser has to hold at once */
+	TOLERANCE = 8,            /* one part in so many above a limit is not worth leaving out */
 };
 
 const struct vz_export vz_exports[] = {
@@ -14,7 +14,7 @@ const struct vz_export vz_exports[] = {
 		.name = "html",
 		.extension = ".html",
 		.about = "one page with timeline and table, opens offline",
-		.max_calls = HTML_MAX_CALLS,
+		.max_calls = PAGE_MAX_CALLS,
 		.write = vz_export_html,
 	},
 	{
@@ -28,6 +28,31 @@ const struct vz_export vz_exports[] = {
 		.extension = ".json",
 		.about = "Chrome trace events as VizTracer writes them",
 		.write = vz_export_json,
+	},
+	{
+		.name = "speedscope",
+		.extension = ".speedscope.json",
+		.about = "for speedscope.app, a profile for each thread",
+		.max_calls = PAGE_MAX_CALLS,
+		.write = vz_export_speedscope,
+	},
+	{
+		.name = "collapsed",
+		.extension = ".collapsed",
+		.about = "folded stacks with ns, for flamegraph.pl",
+		.write = vz_export_collapsed,
+	},
+	{
+		.name = "pstats",
+		.extension = ".pstats",
+		.about = "for Python's pstats and what reads cProfile's files",
+		.write = vz_export_pstats,
+	},
+	{
+		.name = "csv",
+		.extension = ".csv",
+		.about = "a row for each function",
+		.write = vz_export_csv,
 	},
 	{ 0 },
 };

@@ -51,4 +51,12 @@ int vz_export_perfetto(struct vz_reader *r, const struct vz_export_options *opti
 int vz_export_html(struct vz_reader *r, const struct vz_export_options *options,
 		   struct vz_out *out);
 
+int vz_export_speedscope(struct vz_reader *r, const struct vz_export_options *options,
+			 struct vz_out *out);
+int vz_export_collapsed(struct vz_reader *r, const struct vz_export_options *options,
+			struct vz_out *out);
+int vz_export_pstats(struct vz_reader *r, const struct vz_export_options *options,
+		     struct vz_out *out);
+int vz_export_csv(struct vz_reader *r, const struct vz_export_options *options, struct vz_out *out);
+
 #endif /* VZ_VIEWER_EXPORT_H */

@@ -37,11 +37,13 @@ static const char help[] =
 	"      --depth N                    so many levels, 0 for all (default: 0)\n"
 	"      --min-percent P              fold what took less (default: 1); --json\n"
 	"  vizview export FILE --format F   write it in another format: html (a page),\n"
-	"                                   perfetto, json (as VizTracer's)\n"
+	"                                   perfetto, json (as VizTracer's), speedscope,\n"
+	"                                   collapsed (for flamegraph.pl), pstats, csv\n"
 	"  -o, --output OUT                 where to; - for standard output\n"
 	"                                   (default: FILE with the format's extension)\n"
 	"      --limit N                    leave out what is later than about N calls,\n"
-	"                                   0: nothing (default: 1,000,000 in html)\n"
+	"                                   0: nothing (default: 1,000,000 in html and\n"
+	"                                   speedscope)\n"
 	"      --force                      replace OUT if it exists\n"
 	"  -h, --help   --version\n"
 	"\n"
@@ -391,7 +393,8 @@ static int parse(int argc, char **argv, const struct verb *verb, struct options 
 		return usage(trouble, "one trace at a time; %s is too many", argv[optind + 1]);
 	o->file = argv[optind];
 	if (verb->run == run_export && !o->format)
-		return usage(trouble, "--format is missing: html, perfetto or json");
+		return usage(trouble, "--format is missing: html, perfetto, json, speedscope, "
+				      "collapsed, pstats or csv");
 	return 0;
 }
 

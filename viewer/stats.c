@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/walk.h"
-
 struct counting {
 	struct vz_stats *stats;
 	uint32_t functions_cap;
@@ -150,7 +148,7 @@ static void add_up(struct vz_stats *s, uint32_t nfunctions)
 	}
 }
 
-int vz_stats_init(struct vz_stats *s, struct vz_reader *r, uint32_t place)
+int vz_stats_within(struct vz_stats *s, struct vz_reader *r, const struct vz_walk_limits *limits)
 {
 	static const struct vz_visitor visitor = {
 		.begin = begin,
@@ -159,7 +157,6 @@ int vz_stats_init(struct vz_stats *s, struct vz_reader *r, uint32_t place)
 		.lost = lost,
 		.end = end,
 	};
-	const struct vz_walk_limits limits = { .place = place };
 	struct counting c = { .stats = s };
 	int rc = 0;
 
@@ -168,12 +165,19 @@ int vz_stats_init(struct vz_stats *s, struct vz_reader *r, uint32_t place)
 	if (!s->tracks)
 		rc = -ENOMEM;
 	if (rc == 0)
-		rc = vz_walk(r, &limits, &visitor, &c);
+		rc = vz_walk(r, limits, &visitor, &c);
 	if (rc < 0)
 		vz_stats_fini(s);
 	else
 		add_up(s, c.functions_cap);
 	return rc;
+}
+
+int vz_stats_init(struct vz_stats *s, struct vz_reader *r, uint32_t place)
+{
+	const struct vz_walk_limits limits = { .place = place };
+
+	return vz_stats_within(s, r, &limits);
 }
 
 void vz_stats_fini(struct vz_stats *s)

@@ -15,6 +15,7 @@
 #define VZ_VIEWER_STATS_H
 
 #include "viewer/reader.h"
+#include "viewer/walk.h"
 
 struct vz_function_stats {
 	uint32_t function;
@@ -55,6 +56,8 @@ enum vz_stats_order {
 
 /** Count track PLACE, or VZ_ALL_TRACKS.  0 or -ENOMEM; finish with vz_stats_fini(). */
 int vz_stats_init(struct vz_stats *s, struct vz_reader *r, uint32_t place);
+/** The same for what LIMITS leave. */
+int vz_stats_within(struct vz_stats *s, struct vz_reader *r, const struct vz_walk_limits *limits);
 /** Greatest first; equals by name. */
 void vz_stats_sort(struct vz_stats *s, const struct vz_reader *r, enum vz_stats_order order);
 void vz_stats_fini(struct vz_stats *s);
