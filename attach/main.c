@@ -13,7 +13,7 @@
 #include "attach/ps.h"
 #include "attach/pyver.h"
 #include "attach/receipt.h"
-#include "attach/snapshot/show.h"
+#include "attach/snapshot/show/show.h"
 #include "attach/snapshot/take.h"
 
 extern const char vz_payload_elf[], vz_payload_elf_end[];

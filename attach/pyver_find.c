@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "attach/pyver_priv.h"
-#include "attach/snapshot/pylayout.h"
+#include "attach/snapshot/python/pylayout.h"
 #include "attach/util.h"
 
 enum { MAX_CANDIDATES = 8 };

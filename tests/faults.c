@@ -18,7 +18,7 @@ enum { NAMES = 1 << 16 };
 static struct counted {
 	unsigned long count;
 	const char *names[NAMES]; /* string constants: at the same address after a fork */
-} *counted;
+} * counted;
 
 static unsigned long fault_step;
 static long after_us;

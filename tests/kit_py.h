@@ -7,7 +7,7 @@
 #define VZ_TESTS_KIT_PY_H
 
 #include "attach/elfsym.h"
-#include "attach/snapshot/pyobj.h"
+#include "attach/snapshot/python/pyobj.h"
 
 struct kit_py {
 	struct vz_target target;

@@ -124,7 +124,8 @@ static void run_one(const char *path, unsigned minor, void (*test)(struct kit_ho
 unsigned kit_python_each(unsigned min, unsigned max, void (*test)(struct kit_hooked *k),
 			 char *wrong, size_t size)
 {
-	static const char *const formats[] = { "lib/libpython3.*.so.1.0", "lib/*/libpython3.*.so.1.0" };
+	static const char *const formats[] = { "lib/libpython3.*.so.1.0",
+					       "lib/*/libpython3.*.so.1.0" };
 	unsigned n = 0, minor;
 
 	wrong[0] = '\0';
@@ -226,7 +227,8 @@ uint32_t kit_python_hook(struct kit_hooked *k, uint64_t bytes)
 	k->fd = memfd_create("trace", MFD_CLOEXEC);
 	KIT_CHECK(vz_tracefile_new(k->fd, getpid(), k->first.ns, 1, &k->tf, &err) == 0, "file");
 	vz_clock_init(&k->clock, k->clock.is_ns, k->first, vz_clock_pair_now(k->clock.is_ns));
-	KIT_CHECK(vz_drain_new(&k->arena, k->tf, &k->clock, describe, NULL, &k->drain) == 0, "drain");
+	KIT_CHECK(vz_drain_new(&k->arena, k->tf, &k->clock, describe, NULL, &k->drain) == 0,
+		  "drain");
 	vz_intern_watch();
 	rc = on_own_thread(k, true);
 	if (rc)

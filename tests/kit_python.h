@@ -45,10 +45,10 @@ void kit_python_boot(struct kit_hooked *k, uint64_t bytes);
 /** In the child: end it, saying why. */
 __attribute__((noreturn, format(printf, 3, 4))) void kit_python_wrong(const char *file, int line,
 								      const char *fmt, ...);
-#define KIT_CHECK(condition, ...)                                                                  \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			kit_python_wrong(__FILE__, __LINE__, #condition ". " __VA_ARGS__);         \
+#define KIT_CHECK(condition, ...)                                                          \
+	do {                                                                               \
+		if (!(condition))                                                          \
+			kit_python_wrong(__FILE__, __LINE__, #condition ". " __VA_ARGS__); \
 	} while (0)
 
 #endif /* VZ_TESTS_KIT_PYTHON_H */

@@ -36,7 +36,7 @@ static int on_enter(void *ctx, const struct vz_visit *at)
 
 static int on_leave(void *ctx, const struct vz_visit *at)
 {
-	tell(ctx, "-<^?~="[at->how], at->stack[at->depth - 1].symbol);
+	tell(ctx, "-<^?~="[at->how], at -> stack[at->depth - 1].symbol);
 	return 0;
 }
 
@@ -63,9 +63,9 @@ struct vz_reader *kit_open(int fd, uint8_t **bytes)
 
 char *kit_story_of(struct vz_reader *r, uint32_t place)
 {
-	static const struct vz_visitor visitor = {
-		.enter = on_enter, .leave = on_leave, .lost = on_lost
-	};
+	static const struct vz_visitor visitor = { .enter = on_enter,
+						   .leave = on_leave,
+						   .lost = on_lost };
 	const struct vz_walk_limits limits = { .place = place };
 	char *text = NULL;
 	size_t len;

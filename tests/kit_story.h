@@ -13,7 +13,8 @@
 
 #include "viewer/reader.h"
 
-/** All timelines of the trace in FD, or only those named NAME; free() it.  Aborts if it is no whole trace. */
+/** All timelines of the trace in FD, or only those named NAME; free() it.  Aborts if it is no whole
+ * trace. */
 char *kit_story(int fd, const char *name);
 /** One timeline by its place. */
 char *kit_story_of(struct vz_reader *r, uint32_t place);

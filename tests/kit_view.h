@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "attach/pyver.h"
-#include "attach/snapshot/pyobj.h"
+#include "attach/snapshot/python/pyobj.h"
 
 struct kit_view {
 	struct vz_target target;

@@ -93,7 +93,8 @@ struct kit_wait {
 	const char *label;
 	long (*wait)(struct kit_page *page);
 	long nr;    /* where it is found */
-	bool timed; /* naps again and again, each at least KIT_NAP_NS long; else: one wait for the test */
+	bool timed; /* naps again and again, each at least KIT_NAP_NS long; else: one wait for the
+		       test */
 	bool bare;  /* a bare stop does not disturb it either; else it is mended */
 };
 

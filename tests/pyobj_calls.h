@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attach/snapshot/pyobj.h"
+#include "attach/snapshot/python/pyobj.h"
 
 enum { PYOBJ_CALLS = 17, PYOBJ_ITEMS = 16 };
 

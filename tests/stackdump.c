@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "attach/json.h"
-#include "attach/snapshot/pystack.h"
+#include "attach/snapshot/python/pystack.h"
 #include "attach/util.h"
 #include "tests/kit_py.h"
 

@@ -66,10 +66,27 @@ static struct vz_cpu *make(long nr, int64_t rax)
 
 	memset(&cpu, 0, sizeof(cpu));
 	*r = (struct user_regs_struct){
-		.r15 = 15, .r14 = 14, .r13 = 13, .r12 = 12, .rbp = 105, .rbx = 103, .r11 = 11,
-		.r10 = 10, .r9 = 9, .r8 = 8, .rcx = 101, .rdx = 102, .rsi = 106, .rdi = 107,
-		.rip = RIP, .cs = 0x33, .eflags = 0x246, .rsp = 0x7ffc0000f008, .ss = 0x2b,
-		.fs_base = 0x1000, .gs_base = 0x2000,
+		.r15 = 15,
+		.r14 = 14,
+		.r13 = 13,
+		.r12 = 12,
+		.rbp = 105,
+		.rbx = 103,
+		.r11 = 11,
+		.r10 = 10,
+		.r9 = 9,
+		.r8 = 8,
+		.rcx = 101,
+		.rdx = 102,
+		.rsi = 106,
+		.rdi = 107,
+		.rip = RIP,
+		.cs = 0x33,
+		.eflags = 0x246,
+		.rsp = 0x7ffc0000f008,
+		.ss = 0x2b,
+		.fs_base = 0x1000,
+		.gs_base = 0x2000,
 	};
 	r->rax = (uint64_t)rax;
 	r->orig_rax = (uint64_t)nr;
@@ -115,9 +132,23 @@ Test(arch, home_is_what_the_payload_pops)
 	static struct vz_frame frame;
 	struct vz_cpu *cpu = make(-1, 777);
 	const struct vz_pop expected = {
-		.r15 = 15, .r14 = 14, .r13 = 13, .r12 = 12, .r11 = 11, .r10 = 10, .r9 = 9, .r8 = 8,
-		.rbp = 105, .rdi = 107, .rsi = 106, .rdx = 102, .rcx = 101, .rbx = 103, .rax = 777,
-		.rflags = 0x246, .rip = RIP,
+		.r15 = 15,
+		.r14 = 14,
+		.r13 = 13,
+		.r12 = 12,
+		.r11 = 11,
+		.r10 = 10,
+		.r9 = 9,
+		.r8 = 8,
+		.rbp = 105,
+		.rdi = 107,
+		.rsi = 106,
+		.rdx = 102,
+		.rcx = 101,
+		.rbx = 103,
+		.rax = 777,
+		.rflags = 0x246,
+		.rip = RIP,
 	};
 	const struct vz_home *home;
 
@@ -270,7 +301,8 @@ Test(arch, interrupted_calls_are_taken_up)
 			     label);
 		cr_assert_eq(home_of(&frame)->eintr_rip, RIP);
 		cr_assert_eq(home_of(&frame)->restarts, restarts[i].home_back != 0, "%s", label);
-		cr_assert_eq(uc->uc_mcontext.gregs[REG_RAX], restarts[i].sigreturn_rax, "%s", label);
+		cr_assert_eq(uc->uc_mcontext.gregs[REG_RAX], restarts[i].sigreturn_rax, "%s",
+			     label);
 		cr_assert_eq(uc->uc_mcontext.gregs[REG_RIP], RIP - restarts[i].sigreturn_back, "%s",
 			     label);
 		vz_arch_home(cpu, back);
@@ -283,12 +315,14 @@ Test(arch, interrupted_calls_are_taken_up)
 		 * At the stop itself the kernel still does it.  Mended are a false EINTR, and a
 		 * limit in absolute time, which needs no restart_syscall.
 		 */
-		mended = restarts[i].restart == VZ_RESTART_REISSUE ||
-			 (restarts[i].restart == VZ_RESTART_SAME && restarts[i].rax == RESTARTBLOCK);
+		mended =
+			restarts[i].restart == VZ_RESTART_REISSUE ||
+			(restarts[i].restart == VZ_RESTART_SAME && restarts[i].rax == RESTARTBLOCK);
 		cr_assert_eq(vz_arch_resume(cpu, back), mended, "%s", label);
 		cr_assert_eq(r->rip, RIP, "%s", label);
 		cr_assert_eq(r->orig_rax, (uint64_t)restarts[i].nr, "%s", label);
-		cr_assert_eq((int64_t)r->rax, mended ? RESTARTNOHAND : restarts[i].rax, "%s", label);
+		cr_assert_eq((int64_t)r->rax, mended ? RESTARTNOHAND : restarts[i].rax, "%s",
+			     label);
 	}
 }
 
@@ -363,7 +397,8 @@ Test(arch, borrowed_registers)
 	cr_assert_eq(r->rip, 0x5ca11);
 	cr_assert_eq(r->rax, 9);
 	cr_assert_eq(r->rsp, frame.call_sp);
-	cr_assert(r->rdi == 1 && r->rsi == 2 && r->rdx == 3 && r->r10 == 4 && r->r8 == 5 && r->r9 == 6);
+	cr_assert(r->rdi == 1 && r->rsi == 2 && r->rdx == 3 && r->r10 == 4 && r->r8 == 5 &&
+		  r->r9 == 6);
 	regs_of(cpu)->rax = (uint64_t)-ENOMEM;
 	cr_assert_eq(vz_arch_result(cpu->regs), -ENOMEM);
 }
@@ -433,8 +468,8 @@ static void compute(struct kit_page *page)
 				 "fstp %%st(0)\n"
 				 : "=&r"(bad)
 				 : "r"(&page->ready)
-				 : "rax", "rcx", "r12", "r13", "r14", "r15", "xmm0", "xmm15", "st", "st(1)",
-				   "memory", "cc");
+				 : "rax", "rcx", "r12", "r13", "r14", "r15", "xmm0", "xmm15", "st",
+				   "st(1)", "memory", "cc");
 		page->rounds++;
 		if (bad) {
 			page->wrong = (int64_t)bad;

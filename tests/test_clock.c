@@ -83,7 +83,8 @@ Test(clock, rises_and_is_continuous)
 			if (i % 10 == 9) /* temperature, or NTP */
 				bend(&f, now, rates[k] * (i % 20 == 9 ? 1.0001 : 0.9999));
 			pair = pair_at(&f, now);
-			pair.ns += i % 7 == 3 ? 900 : 0; /* we were not let on the CPU between the two */
+			pair.ns += i % 7 == 3 ? 900
+					      : 0; /* we were not let on the CPU between the two */
 			before = vz_clock_ns(&map, pair.ticks);
 			vz_clock_update(&map, pair, INTERVAL);
 			after = vz_clock_ns(&map, pair.ticks);

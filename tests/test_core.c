@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 #include "attach/pyver.h"
-#include "attach/snapshot/core.h"
-#include "attach/snapshot/core_priv.h"
-#include "attach/snapshot/symbols.h"
+#include "attach/snapshot/native/core.h"
+#include "attach/snapshot/native/core_priv.h"
+#include "attach/snapshot/native/symbols.h"
 #include "attach/unwind.h"
 #include "attach/util.h"
 #include "tests/subject.h"

@@ -37,7 +37,8 @@ static unsigned returned(const struct kit_arena *k)
 
 Test(drain, plan)
 {
-	static const uint64_t sizes[] = { 1 << 19, 1 << 20, (1 << 20) + 1, 64 << 20, UINT64_C(4) << 30 };
+	static const uint64_t sizes[] = { 1 << 19, 1 << 20, (1 << 20) + 1, 64 << 20,
+					  UINT64_C(4) << 30 };
 	struct vz_arena a;
 
 	cr_assert_eq(vz_arena_plan(0, &a), -EINVAL);
@@ -77,7 +78,8 @@ Test(drain, events_of_threads_with_names)
 	kit_event(k, 2, VZ_EV_UNWIND, 1);
 	kit_def(k, (struct vz_def){ .id = 2, .kind = VZ_DEF_THREAD, .line = 1 }, "pool", "");
 	kit_def(k, (struct vz_def){ .id = 2, .kind = VZ_DEF_THREAD, .line = 9 }, "of another", "");
-	kit_def(k, (struct vz_def){ .id = 1 << 30, .kind = VZ_DEF_THREAD, .line = 1 }, "nobody", "");
+	kit_def(k, (struct vz_def){ .id = 1 << 30, .kind = VZ_DEF_THREAD, .line = 1 }, "nobody",
+		"");
 	cr_assert_eq(vz_drain_poll(k->drain), 2);
 	expect(k, "t11: +f +len -len =f\npool: +f ^f\n", &totals);
 	cr_assert_eq(totals.events, 5);
@@ -302,7 +304,8 @@ static void chunks_out_of_order(struct kit_arena *k)
 	k->producers[1].chunk->seq = 7;
 }
 
-/* Damage of one thread is noticed, counted once, and does not touch what came before nor the others. */
+/* Damage of one thread is noticed, counted once, and does not touch what came before nor the
+ * others. */
 Test(drain, damage_stays_where_it_is)
 {
 	static const struct {
@@ -360,7 +363,11 @@ Test(drain, a_damaged_dictionary)
 		{ .id = 2, .kind = VZ_DEF_PYTHON, .words = UINT16_MAX },
 		{ .id = 2, .kind = VZ_DEF_PYTHON, .words = 3, .name_len = 9 },
 		{ .id = 2, .kind = VZ_DEF_PYTHON, .words = 3, .name_len = 5, .file_len = 4 },
-		{ .id = 2, .kind = VZ_DEF_PYTHON, .words = 2, .name_len = UINT16_MAX, .file_len = UINT16_MAX },
+		{ .id = 2,
+		  .kind = VZ_DEF_PYTHON,
+		  .words = 2,
+		  .name_len = UINT16_MAX,
+		  .file_len = UINT16_MAX },
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -383,7 +390,8 @@ Test(drain, a_damaged_dictionary)
 	}
 }
 
-/* Names are cut, whatever the dictionary says; those that come early are kept no longer than that. */
+/* Names are cut, whatever the dictionary says; those that come early are kept no longer than that.
+ */
 Test(drain, names_are_cut)
 {
 	static char text[8001];

@@ -332,7 +332,8 @@ Test(elfsym, keeps_a_bounded_amount)
 	enum { BYTES = 100 << 20, OBJECTS = 4 };
 	struct vz_target target = { .pid = getpid(), .pidfd = -1, .mem_fd = -1 };
 	struct vz_object objects[OBJECTS] = { 0 };
-	void *copies[OBJECTS], *zeros = mmap(NULL, BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *copies[OBJECTS],
+		*zeros = mmap(NULL, BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int kept = 0;
 
 	cr_assert_neq(zeros, MAP_FAILED);

@@ -53,10 +53,13 @@ Test(err, names_are_made_plain)
 {
 	struct vz_err err;
 
-	vz_err_set(&err, VZ_EXIT_BUSY, 1, "did not record (%s)", "a\033[2Jb\r\nc\xc2\x9b" "d\xff\xc3");
+	vz_err_set(&err, VZ_EXIT_BUSY, 1, "did not record (%s)",
+		   "a\033[2Jb\r\nc\xc2\x9b"
+		   "d\xff\xc3");
 	vz_err_why(&err, "%s", "\x7f\xed\xa0\x80\xf4\x90\x80\x80");
 	vz_err_try(&err, "%s", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x8d");
-	cr_assert_str_eq(err.what, "did not record (a?[2Jb??c??d?" "?)");
+	cr_assert_str_eq(err.what, "did not record (a?[2Jb??c??d?"
+				   "?)");
 	cr_assert_str_eq(err.why, "????????");
 	cr_assert_str_eq(err.hint, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x8d");
 }

@@ -25,7 +25,8 @@ static struct file payload(void)
 	return f;
 }
 
-/* Parse a copy of exactly LEN bytes, so that a sanitizer sees a read behind its end; use it if it is good. */
+/* Parse a copy of exactly LEN bytes, so that a sanitizer sees a read behind its end; use it if it
+ * is good. */
 static int try(const char *at, size_t len)
 {
 	char *copy = malloc(len ? len : 1);
@@ -42,7 +43,8 @@ static int try(const char *at, size_t len)
 
 		vz_image_place(&image, UINT64_C(0x7f0000000000), &boot, place);
 		free(place);
-		cr_assert_leq(boot.stack_base + boot.stack_bytes, boot.image_base + boot.image_bytes);
+		cr_assert_leq(boot.stack_base + boot.stack_bytes,
+			      boot.image_base + boot.image_bytes);
 		cr_assert_leq(image.bytes_len, image.image_bytes);
 		cr_assert_lt(image.entry, image.bytes_len);
 		vz_image_fini(&image);
@@ -179,8 +181,9 @@ static size_t somewhere(const struct file *f, uint64_t *seed)
 
 Test(image, random_damage, .timeout = 100)
 {
-	static const uint64_t odd[] = { 0, 1, 7, 4095, UINT32_MAX, UINT64_MAX, UINT64_MAX - 3,
-					UINT64_C(1) << 63, 16 << 20 };
+	static const uint64_t odd[] = {
+		0, 1, 7, 4095, UINT32_MAX, UINT64_MAX, UINT64_MAX - 3, UINT64_C(1) << 63, 16 << 20
+	};
 	struct file f = payload();
 	char *copy = malloc(f.len);
 	uint64_t seed = 1;

@@ -72,7 +72,8 @@ static void look_often(struct view *v)
 	v->python.ld_start = 0;
 	v->python.ld_end = UINT64_MAX;
 	while (stops < STOPS) {
-		cr_assert_eq(vz_inject(&v->context, &v->injection, &v->err), -EAGAIN, "%s", v->err.why);
+		cr_assert_eq(vz_inject(&v->context, &v->injection, &v->err), -EAGAIN, "%s",
+			     v->err.why);
 		cr_assert_eq(v->err.exit, VZ_EXIT_UNSAFE);
 		cr_assert_not_null(strstr(v->err.why, "the dynamic loader"), "%s", v->err.why);
 		stops += v->injection.attempts;
@@ -201,7 +202,8 @@ Test(inject, a_stopped_process_stays_stopped, .timeout = 60)
 	kit_child_until(c.pid, 'T');
 	cr_assert_eq(vz_inject(&v.context, &v.injection, &v.err), -EAGAIN);
 	cr_assert_eq(v.err.exit, VZ_EXIT_UNSAFE);
-	cr_assert_not_null(strstr(v.err.why, "a stopped or uninterruptible state"), "%s", v.err.why);
+	cr_assert_not_null(strstr(v.err.why, "a stopped or uninterruptible state"), "%s",
+			   v.err.why);
 	cr_assert_eq(kit_child_state(c.pid), 'T');
 	cr_assert_lt(vz_inject_munmap(&v.target, &v.python, 0, PAGE, &v.err), 0);
 	cr_assert_eq(kit_child_state(c.pid), 'T');
@@ -297,8 +299,8 @@ static int munmap_and_die(unsigned long step)
 	if (pid == 0) {
 		last_step = step;
 		vz_step_hook = die_at_last;
-		_exit(vz_inject_munmap(&v->target, &v->python,
-				       (uint64_t)(uintptr_t)own_pages, PAGE, &v->err) != 0);
+		_exit(vz_inject_munmap(&v->target, &v->python, (uint64_t)(uintptr_t)own_pages, PAGE,
+				       &v->err) != 0);
 	}
 	waitpid(pid, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;

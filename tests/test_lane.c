@@ -206,7 +206,9 @@ Test(lane, greenlets)
 /* More greenlets than are kept: the one that rested longest makes room, the running one never. */
 Test(lane, greenlets_without_end)
 {
-	const struct event from[] = { { VZ_EV_SWITCH, VZ_SWITCH_FROM, 1 }, { CALL, 1, 0 }, { 0, 0, 0 } };
+	const struct event from[] = { { VZ_EV_SWITCH, VZ_SWITCH_FROM, 1 },
+				      { CALL, 1, 0 },
+				      { 0, 0, 0 } };
 	struct stage s;
 	struct vz_lane *lane;
 	char *story;
@@ -216,9 +218,12 @@ Test(lane, greenlets_without_end)
 	play(&s, lane, from);
 	for (uint64_t key = 2; key < 6000; key++) {
 		const struct event round[] = {
-			{ VZ_EV_SWITCH, VZ_SWITCH_TO, key }, { CALL, 2, 0 },
-			{ VZ_EV_SWITCH, VZ_SWITCH_TO, 2 },   { CALL, 3, 0 },
-			{ RETURN, 3, 0 },                    { 0, 0, 0 },
+			{ VZ_EV_SWITCH, VZ_SWITCH_TO, key },
+			{ CALL, 2, 0 },
+			{ VZ_EV_SWITCH, VZ_SWITCH_TO, 2 },
+			{ CALL, 3, 0 },
+			{ RETURN, 3, 0 },
+			{ 0, 0, 0 },
 		};
 
 		play(&s, lane, round);
@@ -231,7 +236,8 @@ Test(lane, greenlets_without_end)
 	cr_assert_eq(s.totals.stacks, 5998);
 	cr_assert_eq(kit_story_count(story, "+2"), 5998);
 	cr_assert_eq(kit_story_count(story, "-3"), 5998);
-	cr_assert_eq(kit_story_count(story, "-1"), 1); /* the thread's own stack is never given up */
+	cr_assert_eq(kit_story_count(story, "-1"),
+		     1); /* the thread's own stack is never given up */
 	free(story);
 }
 

@@ -17,8 +17,8 @@
 #include <sys/un.h>
 
 #include "attach/arch_calls.h"
-#include "attach/snapshot/procstate.h"
-#include "attach/snapshot/procstate_priv.h"
+#include "attach/snapshot/proc/procstate.h"
+#include "attach/snapshot/proc/procstate_priv.h"
 #include "attach/util.h"
 #include "tests/kit_wait.h"
 

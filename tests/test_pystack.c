@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
-#include "attach/snapshot/pystack.h"
+#include "attach/snapshot/python/pystack.h"
 #include "tests/kit_py.h"
 #include "tests/subject.h"
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "attach/snapshot/pystack.h"
+#include "attach/snapshot/python/pystack.h"
 
 enum { MEMORY = 0x10000, BYTES = 1 << 16, FRAME = 0x2000, STEP = 0x400, CODE = 0x800 };
 

@@ -283,8 +283,7 @@ Test(residue_python, a_monitoring_id_that_is_none, .timeout = 60)
 
 	ours.type = f->python.py[VZ_SYM_PyUnicode_Type] = raddr(f->runtime);
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
-		struct vz_pystate *before =
-			vz_pystate_take(&f->target, &f->objects, &f->python);
+		struct vz_pystate *before = vz_pystate_take(&f->target, &f->objects, &f->python);
 		struct vz_residue residue = { 0 };
 
 		if (i % 2) /* somewhere in the window, so that a place is computed from it */

@@ -396,8 +396,7 @@ Test(session, what_is_left_is_seen_and_named, .timeout = 60)
 			cr_skip_test("no CPython 3.12 or later here");
 		cr_expect_eq(run.exit, VZ_EXIT_UNEXPECTED, "%d %s", run.exit, run.err.what);
 		cr_expect_not(run.report.restored);
-		cr_expect_eq(vz_residue_verdict(&run.report.residue, cases[i].kind),
-			     VZ_CLEAN_LEFT);
+		cr_expect_eq(vz_residue_verdict(&run.report.residue, cases[i].kind), VZ_CLEAN_LEFT);
 		cr_expect_not_null(strstr(run.err.what, "something of ours is left"), "%s",
 				   run.err.what);
 		cr_expect_not_null(strstr(run.err.why, cases[i].says), "%s", run.err.why);

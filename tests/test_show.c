@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "attach/snapshot/grow.h"
-#include "attach/snapshot/show_priv.h"
+#include "attach/snapshot/show/grow.h"
+#include "attach/snapshot/show/show_priv.h"
 #include "attach/util.h"
 #include "tests/kit_snapshot.h"
 

@@ -18,9 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "attach/snapshot/elffile.h"
-#include "attach/snapshot/symbols.h"
-#include "attach/snapshot/symtab.h"
+#include "attach/snapshot/native/elffile.h"
+#include "attach/snapshot/native/symbols.h"
+#include "attach/snapshot/native/symtab.h"
 #include "attach/util.h"
 
 static const char asleep[] = "VZ_TEST_SYMBOLS_SLEEP";

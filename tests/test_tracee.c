@@ -96,7 +96,8 @@ Test(tracee, waits_are_seen_and_not_disturbed, .timeout = 100)
 			/* later it may be met on its way back into the wait */
 			if (k == 0 && !w->timed && w->nr >= 0) {
 				cr_assert_eq(vz_arch_syscall(&cpu), w->nr, "%s", w->label);
-				cr_assert_neq(vz_arch_restart(&cpu), VZ_RESTART_NONE, "%s", w->label);
+				cr_assert_neq(vz_arch_restart(&cpu), VZ_RESTART_NONE, "%s",
+					      w->label);
 			}
 			vz_tracee_detach(&t);
 		}
@@ -150,8 +151,8 @@ static void home(struct vz_tracee *t)
 
 Test(tracee, a_system_call_in_the_thread, .timeout = 60)
 {
-	static const uint64_t none[6], page[6] = { 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
-						   UINT64_MAX, 0 };
+	static const uint64_t none[6],
+		page[6] = { 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, UINT64_MAX, 0 };
 	struct kit_child c = kit_child_start(sum);
 
 	for (int i = 0; i < 50; i++) {
@@ -271,7 +272,8 @@ static void wait_forever(struct kit_page *page)
 	char ch;
 
 #ifdef RSEQ_SIG
-	page->address[0] = (uint64_t)(uintptr_t)__builtin_thread_pointer() + (uint64_t)__rseq_offset;
+	page->address[0] =
+		(uint64_t)(uintptr_t)__builtin_thread_pointer() + (uint64_t)__rseq_offset;
 #endif
 	page->ready = 1;
 	page->wrong = read(page->pipe[0], &ch, 1) != 1;

@@ -77,7 +77,8 @@ Test(vizattach, what_it_cannot_do_it_says_on_stderr)
 		run(&o, cases[i].arguments);
 		if (cases[i].exit == VZ_EXIT_NO_PROCESS && o.exit == VZ_EXIT_USAGE)
 			continue; /* a number that can be no process is refused as such */
-		cr_assert_eq(o.exit, cases[i].exit, "%s: %d, %s", cases[i].arguments, o.exit, o.err);
+		cr_assert_eq(o.exit, cases[i].exit, "%s: %d, %s", cases[i].arguments, o.exit,
+			     o.err);
 		cr_assert_str_empty(o.out);
 		cr_assert_eq(strncmp(o.err, "vizattach: ", 11), 0, "%s", o.err);
 	}

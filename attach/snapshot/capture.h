@@ -12,7 +12,7 @@
 #define VZ_ATTACH_SNAPSHOT_CAPTURE_H
 
 #include "attach/arch.h"
-#include "attach/snapshot/pystack.h"
+#include "attach/snapshot/python/pystack.h"
 #include "attach/snapshot/snapshot.h"
 
 enum { VZ_CAPTURE_FRAMES = 1 << 16 };

@@ -11,7 +11,7 @@
 
 #include "attach/snapshot/rooms.h"
 #include "attach/snapshot/secrets.h"
-#include "attach/snapshot/sight.h"
+#include "attach/snapshot/waits/sight.h"
 
 enum {
 	MAX_LOCALS = 20,      /* of a frame */

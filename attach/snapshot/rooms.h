@@ -7,9 +7,9 @@
 
 #include "attach/elfsym.h"
 #include "attach/pyver.h"
-#include "attach/snapshot/pystack.h"
+#include "attach/snapshot/native/symbols.h"
+#include "attach/snapshot/python/pystack.h"
 #include "attach/snapshot/snapshot.h"
-#include "attach/snapshot/symbols.h"
 #include "attach/unwind.h"
 
 /* Python frames of one thread as they were copied, to be looked into again (locals, value stacks).

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "attach/snapshot/pagecache.h"
+#include "attach/snapshot/python/pagecache.h"
 #include "attach/snapshot/take_priv.h"
 #include "attach/util.h"
 

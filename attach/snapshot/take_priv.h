@@ -4,8 +4,8 @@
 #define VZ_ATTACH_SNAPSHOT_TAKE_PRIV_H
 
 #include "attach/snapshot/capture.h"
-#include "attach/snapshot/core.h"
-#include "attach/snapshot/procstate.h"
+#include "attach/snapshot/native/core.h"
+#include "attach/snapshot/proc/procstate.h"
 #include "attach/snapshot/rooms.h"
 #include "attach/snapshot/take.h"
 

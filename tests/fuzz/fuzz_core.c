@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "attach/pyver.h"
-#include "attach/snapshot/core.h"
+#include "attach/snapshot/native/core.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

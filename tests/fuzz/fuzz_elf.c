@@ -32,9 +32,13 @@ static void map_text(char *text, size_t room, uint64_t start, size_t len, const 
 /* All that is asked of an object, with the names that the seeds have. */
 static void ask(const struct vz_object *object)
 {
-	static const char *const names[] = { "PyGILState_Ensure", "Py_GetVersion", "_PyRuntime",
-					     "pthread_create", "clock_gettime",
-					     "__vdso_clock_gettime", "" };
+	static const char *const names[] = { "PyGILState_Ensure",
+					     "Py_GetVersion",
+					     "_PyRuntime",
+					     "pthread_create",
+					     "clock_gettime",
+					     "__vdso_clock_gettime",
+					     "" };
 	uint64_t start, end, size;
 
 	vz_object_range(object, &start, &end);

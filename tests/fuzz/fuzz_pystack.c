@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attach/snapshot/pystack.h"
+#include "attach/snapshot/python/pystack.h"
 #include "tests/fuzz/fake_target.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -13,9 +13,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "attach/snapshot/elffile.h"
-#include "attach/snapshot/procstate_priv.h"
-#include "attach/snapshot/symtab.h"
+#include "attach/snapshot/native/elffile.h"
+#include "attach/snapshot/native/symtab.h"
+#include "attach/snapshot/proc/procstate_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

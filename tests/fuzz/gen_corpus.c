@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "attach/pyver.h"
-#include "attach/snapshot/pylayout.h"
+#include "attach/snapshot/python/pylayout.h"
 #include "attach/util.h"
 #include "tests/kit_trace.h"
 
