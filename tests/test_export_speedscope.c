@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/kit_check.h"
 #include "tests/kit_spans.h"
@@ -78,8 +79,7 @@ Test(export_speedscope, hostile_names_and_none)
 	kit_free(kit);
 }
 
-/* A block in the middle is damaged: what it held is a frame that says so. */
-Test(export_speedscope, says_what_is_not_there)
+Test(export_speedscope, names_of_profiles_say_what_is_not_whole)
 {
 	struct kit *kit = kit_new(3, 1);
 	struct kit_track *t = kit_track(kit, 7, 0);
@@ -95,5 +95,39 @@ Test(export_speedscope, says_what_is_not_there)
 					"2 had not ended]\""),
 			   "%s", text);
 	free(text);
+	kit_free(kit);
+}
+
+/* Four blocks, the third damaged: what it held is a frame that says so. */
+Test(export_speedscope, a_part_that_cannot_be_read_is_a_frame)
+{
+	struct kit *kit = kit_new(3, 1);
+	struct kit_track *t = kit_track(kit, 7, 0);
+	struct vz_trouble trouble;
+	struct vz_reader *r;
+	uint8_t *p;
+	char *text;
+	size_t n, at;
+
+	for (uint64_t i = 0; i < 4; i++) {
+		kit_enter(t, 1, VZ_ENTRY_CALL, KIT_START_NS + 100 * i + 10);
+		kit_enter(t, 2, VZ_ENTRY_CALL, KIT_START_NS + 100 * i + 20);
+		kit_leave(t, VZ_LEAVE_RETURN, KIT_START_NS + 100 * i + 30);
+		vz_tracefile_flush(kit->tf, UINT64_MAX, 0);
+	}
+	kit_finish(kit);
+	p = kit_bytes(kit, &n);
+	cr_assert_eq(vz_reader_open_memory(p, n, &r, &trouble), 0);
+	cr_assert_eq(vz_reader_nblocks(r), 4);
+	at = vz_reader_block(r, 2)->offset + sizeof(struct vz_block);
+	vz_reader_free(r);
+	p[at] ^= 1;
+	cr_assert_eq(pwrite(kit->fd, p + at, 1, (off_t)at), 1);
+	text = check(kit, "", 0);
+	/* From the last event before to the first that is known after. */
+	cr_assert_not_null(strstr(text, "1\t130\t210\t[a part of the trace cannot be read]\n"),
+			   "%s", text);
+	free(text);
+	free(p);
 	kit_free(kit);
 }

@@ -21,6 +21,7 @@ static void setup(void)
 	FILE *f;
 
 	kit_steps(kit_track(kit, 77, 0), 5000);
+	kit_lost(kit->tracks[0], 5, kit->end_ns + 1);
 	kit_finish(kit);
 	p = kit_bytes(kit, &n);
 	cr_assert_not_null(mkdtemp(dir));
@@ -97,6 +98,7 @@ Test(vizview, exit_codes_and_messages, .init = setup, .fini = teardown)
 		{ "report a.viz b.viz",              2, "one trace at a time" },
 		{ "report b.viz",                    1, "No such file" },
 		{ "report .",                        1, "Is a directory" },
+		{ "export a.viz --format csv",       0, "records were lost" },
 		{ "export a.viz --format json -o /nowhere/x", 1, "No such file" },
 		{ "export a.viz --format json -o /dev/full",  1, "No space left" },
 		{ "export a.viz --format json -o a.viz",      1, "it is the trace itself" },

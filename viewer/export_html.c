@@ -366,7 +366,10 @@ static int put_events(struct html *h)
 		.lost = lost,
 		.end = end,
 	};
-	const struct vz_walk_limits limits = { VZ_ALL_TRACKS, h->until_ns };
+	const struct vz_walk_limits limits = {
+		.place = VZ_ALL_TRACKS,
+		.until_ns = h->until_ns,
+	};
 	int rc = vz_walk(h->reader, &limits, &visitor, h);
 
 	return rc < 0 ? rc : flush_chunk(h);

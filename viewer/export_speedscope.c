@@ -21,6 +21,8 @@ struct speedscope {
 	struct vz_out *out;
 	struct vz_names names;
 	uint64_t base_ns, end_ns; /* of the trace, or of what of it is written */
+	uint64_t until_ns;
+	uint32_t profiles; /* so far */
 	/* of the profile */
 	uint64_t ns; /* of its last event, since base_ns */
 	bool first, in_gap;
@@ -139,17 +141,24 @@ static void put_title(struct speedscope *s, uint32_t place)
 	vz_out_text(s->out, first ? "\"" : "]\"");
 }
 
-static int put_profile(struct speedscope *s, uint32_t place, uint64_t until_ns)
+/* PLACE VZ_ALL_TRACKS: of nothing. */
+static int put_profile(struct speedscope *s, uint32_t place, const uint32_t *blocks, uint32_t n)
 {
 	static const struct vz_visitor visitor = { .enter = enter, .leave = leave, .lost = lost };
-	const struct vz_walk_limits limits = { place, until_ns };
+	const struct vz_walk_limits limits = {
+		.place = place,
+		.until_ns = s->until_ns,
+		.blocks = blocks,
+		.nblocks = n,
+	};
 	uint64_t end_ns = s->end_ns > s->base_ns ? s->end_ns - s->base_ns : 0;
 	int rc = 0;
 
 	s->ns = s->lost = s->began = s->unended = s->unseen = 0;
 	s->first = true;
+	vz_out_text(s->out, s->profiles++ ? ",\n" : "\n");
 	vz_out_text(s->out, "{\"type\":\"evented\",\"unit\":\"nanoseconds\",\"events\":[");
-	if (place < vz_reader_ntracks(s->reader))
+	if (place != VZ_ALL_TRACKS)
 		rc = vz_walk(s->reader, &limits, &visitor, s);
 	end_gap(s, s->end_ns);
 	vz_out_text(s->out, "\n],\"startValue\":0,\"endValue\":");
@@ -160,29 +169,55 @@ static int put_profile(struct speedscope *s, uint32_t place, uint64_t until_ns)
 	return rc;
 }
 
-/* Threads in which nothing happened are no profiles; but a file without any cannot be opened. */
-static int put_profiles(struct speedscope *s, uint64_t until_ns)
+/*
+ * The numbers of all blocks, track by track; those of track PLACE end at ENDS[PLACE].
+ * NULL: no memory.
+ */
+static uint32_t *sort_blocks(struct speedscope *s, uint32_t *ends)
 {
-	uint32_t ntracks = vz_reader_ntracks(s->reader), n = 0;
-	bool *busy = calloc(ntracks + 1u, sizeof(*busy));
-	int rc = busy ? 0 : -ENOMEM;
+	uint32_t n = vz_reader_nblocks(s->reader), ntracks = vz_reader_ntracks(s->reader);
+	uint32_t *blocks = malloc((n + 1u) * sizeof(*blocks)), sum = 0;
 
-	for (uint32_t i = 0; rc == 0 && i < vz_reader_nblocks(s->reader); i++) {
+	if (!blocks)
+		return NULL;
+	for (uint32_t i = 0; i < n; i++) {
 		const struct vz_index_entry *block = vz_reader_block(s->reader, i);
 
+		ends[vz_reader_track_place(s->reader, block->track)]++;
 		if (block->t0_ns < s->base_ns)
 			s->base_ns = block->t0_ns;
-		if (!until_ns || block->t0_ns <= until_ns)
-			busy[vz_reader_track_place(s->reader, block->track)] = true;
 	}
+	for (uint32_t i = 0; i < ntracks; i++) {
+		uint32_t count = ends[i];
+
+		ends[i] = sum; /* its begin, until all have their place */
+		sum += count;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct vz_index_entry *block = vz_reader_block(s->reader, i);
+
+		blocks[ends[vz_reader_track_place(s->reader, block->track)]++] = i;
+	}
+	return blocks;
+}
+
+/* Threads in which nothing happened are no profiles; but a file without any cannot be opened. */
+static int put_profiles(struct speedscope *s)
+{
+	uint32_t ntracks = vz_reader_ntracks(s->reader), at = 0;
+	uint32_t *ends = calloc(ntracks + 1u, sizeof(*ends));
+	uint32_t *blocks = ends ? sort_blocks(s, ends) : NULL;
+	int rc = blocks ? 0 : -ENOMEM;
+
 	for (uint32_t i = 0; rc == 0 && i < ntracks; i++) {
-		if (!busy[i])
-			continue;
-		vz_out_text(s->out, n++ ? ",\n" : "\n");
-		rc = put_profile(s, i, until_ns);
+		if (ends[i] > at &&
+		    (!s->until_ns || vz_reader_block(s->reader, blocks[at])->t0_ns <= s->until_ns))
+			rc = put_profile(s, i, blocks + at, ends[i] - at);
+		at = ends[i];
 	}
-	free(busy);
-	return rc == 0 && !n ? put_profile(s, ntracks, until_ns) : rc;
+	free(blocks);
+	free(ends);
+	return rc == 0 && !s->profiles ? put_profile(s, VZ_ALL_TRACKS, NULL, 0) : rc;
 }
 
 static void put_frames(const struct speedscope *s)
@@ -205,18 +240,22 @@ static void put_frames(const struct speedscope *s)
 int vz_export_speedscope(struct vz_reader *r, const struct vz_export_options *options,
 			 struct vz_out *out)
 {
-	uint64_t until_ns = vz_export_until(r, options->max_calls);
-	struct speedscope s = { .reader = r, .out = out, .names = { .make = make } };
+	struct speedscope s = {
+		.reader = r,
+		.out = out,
+		.names = { .make = make },
+		.until_ns = vz_export_until(r, options->max_calls),
+	};
 	int rc;
 
 	vz_reader_range(r, &s.base_ns, &s.end_ns);
-	if (until_ns && until_ns < s.end_ns)
-		s.end_ns = until_ns;
+	if (s.until_ns && s.until_ns < s.end_ns)
+		s.end_ns = s.until_ns;
 	vz_out_text(out, "{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\","
 			 "\"exporter\":\"vizattach " VZ_VERSION "\",\"name\":\"");
 	vz_out_json(out, vz_export_process(r));
 	vz_out_format(out, " (pid %u)\",\"profiles\":[", vz_reader_header(r)->pid);
-	rc = put_profiles(&s, until_ns);
+	rc = put_profiles(&s);
 	vz_out_text(out, "],\n\"shared\":{\"frames\":[");
 	put_frames(&s);
 	vz_out_text(out, "\n]}}\n");

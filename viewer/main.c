@@ -209,6 +209,22 @@ static int check_output(const char *path, const struct options *options, struct 
 	return rc;
 }
 
+/* Not every format has a place for this. */
+static void tell_losses(const struct vz_reader *r)
+{
+	const struct vz_file_end *end = vz_reader_end(r);
+	struct vz_damage damage;
+
+	vz_reader_damage(r, &damage);
+	if (end && end->lost)
+		fprintf(stderr, "%s records were lost while recording: counts are lower bounds\n",
+			vz_human_count(end->lost).s);
+	if (damage.cut)
+		fprintf(stderr, "the recording was cut off: this is what it holds up to there\n");
+	if (damage.damaged_blocks || damage.missing_blocks || damage.skipped_bytes)
+		fprintf(stderr, "parts of the file cannot be read: see vizview info\n");
+}
+
 static void tell_export(const struct vz_reader *r, const char *path, uint64_t bytes, uint64_t limit)
 {
 	const struct vz_file_end *end = vz_reader_end(r);
@@ -221,6 +237,7 @@ static void tell_export(const struct vz_reader *r, const char *path, uint64_t by
 			"only about the first %llu of %llu calls are in it; --limit 0 takes all\n",
 			(unsigned long long)limit,
 			(unsigned long long)(end ? end->calls : totals.calls));
+	tell_losses(r);
 }
 
 static int run_export(struct vz_reader *r, const struct options *options,

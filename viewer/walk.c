@@ -20,6 +20,7 @@ struct walk {
 	uint64_t until_ns;
 	struct vz_decoder *decoder;
 	struct line *lines;
+	uint32_t first; /* track of lines[0] */
 	size_t *frames; /* room in all lines */
 };
 
@@ -233,7 +234,7 @@ static int open_block(const struct walk *w, uint32_t i, struct line *line, struc
 static int walk_block(const struct walk *w, uint32_t i)
 {
 	uint32_t place = vz_reader_track_place(w->reader, vz_reader_block(w->reader, i)->track);
-	struct line *line = &w->lines[place];
+	struct line *line = &w->lines[place - w->first];
 	struct vz_visit at = { .place = place };
 	struct vz_block head;
 	uint32_t same = 0;
@@ -264,7 +265,7 @@ static int walk_block(const struct walk *w, uint32_t i)
 static int close_line(const struct walk *w, uint32_t place)
 {
 	const struct vz_thread_track *track = vz_reader_track(w->reader, place);
-	struct line *line = &w->lines[place];
+	struct line *line = &w->lines[place - w->first];
 	struct vz_visit at = { .place = place, .stack = line->stack, .depth = line->depth };
 	uint64_t t0_ns, t1_ns;
 	int rc;
@@ -288,10 +289,32 @@ static int close_line(const struct walk *w, uint32_t place)
 	return rc < 0 ? rc : tell(w->visitor->end, w, &at);
 }
 
+static int walk_blocks(const struct walk *w, const struct vz_walk_limits *limits)
+{
+	uint32_t only = limits ? limits->place : VZ_ALL_TRACKS;
+	const uint32_t *blocks = limits ? limits->blocks : NULL;
+	uint32_t n = blocks ? limits->nblocks : vz_reader_nblocks(w->reader);
+	int rc = 0;
+
+	for (uint32_t k = 0; k < n && rc == 0; k++) {
+		uint32_t i = blocks ? blocks[k] : k;
+		const struct vz_index_entry *block = vz_reader_block(w->reader, i);
+
+		if (w->until_ns && block->t0_ns > w->until_ns)
+			continue;
+		if (blocks || only == VZ_ALL_TRACKS ||
+		    vz_reader_track_place(w->reader, block->track) == only)
+			rc = walk_block(w, i);
+	}
+	return rc;
+}
+
 int vz_walk(struct vz_reader *r, const struct vz_walk_limits *limits,
 	    const struct vz_visitor *visitor, void *ctx)
 {
-	uint32_t only = limits ? limits->place : VZ_ALL_TRACKS;
+	bool all = !limits || limits->place == VZ_ALL_TRACKS;
+	uint32_t first = all ? 0 : limits->place;
+	uint32_t end = all ? vz_reader_ntracks(r) : first + (first < vz_reader_ntracks(r));
 	size_t frames = 0;
 	struct walk w = {
 		.reader = r,
@@ -300,22 +323,17 @@ int vz_walk(struct vz_reader *r, const struct vz_walk_limits *limits,
 		.until_ns = limits ? limits->until_ns : 0,
 		.frames = &frames,
 		.decoder = vz_decoder_new(),
-		.lines = calloc(vz_reader_ntracks(r) + 1u, sizeof(*w.lines)),
+		.lines = calloc(end - first + 1u, sizeof(*w.lines)),
+		.first = first,
 	};
 	int rc = w.decoder && w.lines ? 0 : -ENOMEM;
 
-	for (uint32_t i = 0; i < vz_reader_nblocks(r) && rc == 0; i++) {
-		const struct vz_index_entry *block = vz_reader_block(r, i);
-
-		if (w.until_ns && block->t0_ns > w.until_ns)
-			continue;
-		if (only == VZ_ALL_TRACKS || vz_reader_track_place(r, block->track) == only)
-			rc = walk_block(&w, i);
-	}
-	for (uint32_t i = 0; i < vz_reader_ntracks(r) && rc == 0; i++)
+	if (rc == 0)
+		rc = walk_blocks(&w, limits);
+	for (uint32_t i = first; i < end && rc == 0; i++)
 		rc = close_line(&w, i);
-	for (uint32_t i = 0; w.lines && i < vz_reader_ntracks(r); i++)
-		free(w.lines[i].stack);
+	for (uint32_t i = first; w.lines && i < end; i++)
+		free(w.lines[i - first].stack);
 	free(w.lines);
 	vz_decoder_free(w.decoder);
 	return rc;

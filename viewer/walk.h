@@ -50,6 +50,9 @@ enum {
 struct vz_walk_limits {
 	uint32_t place;    /* only this track, or VZ_ALL_TRACKS */
 	uint64_t until_ns; /* leave out what is later; 0: nothing */
+	/* The blocks of .place, for who walks track by track; NULL: they are looked for. */
+	const uint32_t *blocks;
+	uint32_t nblocks;
 };
 
 /** Walk in order of the file.  0, -ENOMEM, or what the visitor returned.  Unreadable blocks are no
