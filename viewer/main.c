@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "viewer/diff.h"
 #include "viewer/export.h"
 #include "viewer/human.h"
 #include "viewer/report.h"
@@ -36,6 +37,8 @@ static const char help[] =
 	"      --thread NAME-PART           only threads with this in their name\n"
 	"      --depth N                    so many levels, 0 for all (default: 0)\n"
 	"      --min-percent P              fold what took less (default: 1); --json\n"
+	"  vizview diff A B [options]       which functions are slower in B, beyond noise\n"
+	"      --min-percent P              as in tree; --json\n"
 	"  vizview export FILE --format F   write it in another format: html (a page),\n"
 	"                                   perfetto, json (as VizTracer's), speedscope,\n"
 	"                                   collapsed (for flamegraph.pl), pstats, csv\n"
@@ -55,6 +58,7 @@ static const char help[] =
 
 struct options {
 	const char *file;
+	const char *other; /* second trace, of verbs that compare */
 	const char *format;
 	const char *output;
 	bool force;
@@ -157,6 +161,36 @@ static int run_tree(struct vz_reader *r, const struct options *options, struct v
 		return rc;
 	}
 	return vz_out_close(&out, trouble);
+}
+
+static int run_diff(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble)
+{
+	struct vz_diff_options diff = {
+		.file = { options->file, options->other },
+		.min_percent = options->tree.min_percent,
+		.columns = terminal_columns(),
+		.colours = colours_wanted(),
+		.json = options->report.json,
+	};
+	struct vz_reader *other;
+	struct vz_out out;
+	int rc = vz_reader_open(options->other, &other, trouble);
+
+	if (rc < 0)
+		return rc;
+	diff.columns = diff.columns ? diff.columns : COLUMNS_UNKNOWN;
+	rc = vz_out_open(&out, "-", trouble);
+	if (rc == 0) {
+		rc = vz_diff(r, other, &diff, &out);
+		if (rc < 0) {
+			vz_out_abandon(&out);
+			no_memory(trouble);
+		} else {
+			rc = vz_out_close(&out, trouble);
+		}
+	}
+	vz_reader_free(other);
+	return rc;
 }
 
 /* There is no server yet; say so, and what works instead. */
@@ -271,11 +305,8 @@ static int run_export(struct vz_reader *r, const struct options *options,
 }
 
 static const struct verb verbs[] = {
-	{ "info", "j", run_info },
-	{ "report", "sntj", run_report },
-	{ "tree", "Tdmj", run_tree },
-	{ "export", "folF", run_export },
-	{ 0 },
+	{ "info", "j", run_info },  { "report", "sntj", run_report }, { "tree", "Tdmj", run_tree },
+	{ "diff", "mj", run_diff }, { "export", "folF", run_export }, { 0 },
 };
 
 static const struct verb look = { "", "", run_look };
@@ -406,6 +437,10 @@ static int parse(int argc, char **argv, const struct verb *verb, struct options 
 		return rc;
 	if (optind == argc)
 		return usage(trouble, "no trace is named");
+	if (verb->run == run_diff && optind + 2 == argc)
+		o->other = argv[--argc];
+	else if (verb->run == run_diff)
+		return usage(trouble, "diff compares two traces");
 	if (optind + 1 < argc)
 		return usage(trouble, "one trace at a time; %s is too many", argv[optind + 1]);
 	o->file = argv[optind];

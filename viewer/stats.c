@@ -8,6 +8,7 @@
 struct counting {
 	struct vz_stats *stats;
 	uint32_t functions_cap;
+	const struct vz_stats_hook *hook; /* or NULL */
 };
 
 static uint32_t function_of(const struct vz_open_frame *frame)
@@ -98,8 +99,9 @@ static int leave(void *ctx, const struct vz_visit *at)
 	struct vz_function_stats *f = &c->stats->functions[function_of(frame)];
 	unsigned how = frame->symbol & ((1u << VZ_SYMBOL_SHIFT) - 1);
 	uint64_t ns = at->ns - frame->begin_ns;
+	uint64_t self_ns = ns > frame->child_ns ? ns - frame->child_ns : 0;
 
-	f->self_ns += ns > frame->child_ns ? ns - frame->child_ns : 0;
+	f->self_ns += self_ns;
 	if (--f->active == 0)
 		f->total_ns += ns;
 	if (at->depth == 1)
@@ -108,10 +110,13 @@ static int leave(void *ctx, const struct vz_visit *at)
 		f->raised++;
 	if (at->how == VZ_LEFT_OPEN && how != VZ_ENTRY_OPEN)
 		f->open++;
-	if (at->how == VZ_LEAVE_UNSEEN || at->how == VZ_LEFT_GAP)
+	if (at->how == VZ_LEAVE_UNSEEN || at->how == VZ_LEFT_GAP) {
 		f->unseen++;
-	else if (at->how != VZ_LEFT_OPEN && how != VZ_ENTRY_OPEN)
+	} else if (at->how != VZ_LEFT_OPEN && how != VZ_ENTRY_OPEN) {
 		note_extremes(f, ns);
+		if (c->hook)
+			return c->hook->stay(c->hook->ctx, function_of(frame), self_ns);
+	}
 	return 0;
 }
 
@@ -148,7 +153,8 @@ static void add_up(struct vz_stats *s, uint32_t nfunctions)
 	}
 }
 
-int vz_stats_within(struct vz_stats *s, struct vz_reader *r, const struct vz_walk_limits *limits)
+static int count(struct vz_stats *s, struct vz_reader *r, const struct vz_walk_limits *limits,
+		 const struct vz_stats_hook *hook)
 {
 	static const struct vz_visitor visitor = {
 		.begin = begin,
@@ -157,7 +163,7 @@ int vz_stats_within(struct vz_stats *s, struct vz_reader *r, const struct vz_wal
 		.lost = lost,
 		.end = end,
 	};
-	struct counting c = { .stats = s };
+	struct counting c = { .stats = s, .hook = hook };
 	int rc = 0;
 
 	*s = (struct vz_stats){ .ntracks = vz_reader_ntracks(r) };
@@ -173,11 +179,24 @@ int vz_stats_within(struct vz_stats *s, struct vz_reader *r, const struct vz_wal
 	return rc;
 }
 
+int vz_stats_within(struct vz_stats *s, struct vz_reader *r, const struct vz_walk_limits *limits)
+{
+	return count(s, r, limits, NULL);
+}
+
 int vz_stats_init(struct vz_stats *s, struct vz_reader *r, uint32_t place)
 {
 	const struct vz_walk_limits limits = { .place = place };
 
-	return vz_stats_within(s, r, &limits);
+	return count(s, r, &limits, NULL);
+}
+
+int vz_stats_init_hooked(struct vz_stats *s, struct vz_reader *r, uint32_t place,
+			 const struct vz_stats_hook *hook)
+{
+	const struct vz_walk_limits limits = { .place = place };
+
+	return count(s, r, &limits, hook);
 }
 
 void vz_stats_fini(struct vz_stats *s)

@@ -54,10 +54,19 @@ enum vz_stats_order {
 	VZ_ORDER_CALLS = 2,
 };
 
+/* Told of each stay that was seen from begin to end; a result below 0 ends the count. */
+struct vz_stats_hook {
+	int (*stay)(void *ctx, uint32_t function, uint64_t self_ns);
+	void *ctx;
+};
+
 /** Count track PLACE, or VZ_ALL_TRACKS.  0 or -ENOMEM; finish with vz_stats_fini(). */
 int vz_stats_init(struct vz_stats *s, struct vz_reader *r, uint32_t place);
 /** The same for what LIMITS leave. */
 int vz_stats_within(struct vz_stats *s, struct vz_reader *r, const struct vz_walk_limits *limits);
+/** The same as vz_stats_init(), and tell HOOK. */
+int vz_stats_init_hooked(struct vz_stats *s, struct vz_reader *r, uint32_t place,
+			 const struct vz_stats_hook *hook);
 /** Greatest first; equals by name. */
 void vz_stats_sort(struct vz_stats *s, const struct vz_reader *r, enum vz_stats_order order);
 void vz_stats_fini(struct vz_stats *s);
