@@ -11,6 +11,7 @@ import argparse
 import collections
 import json
 import signal
+import subprocess
 import sys
 
 from lib import board, child, pythons, target, timeline, tool, trace, where
@@ -72,6 +73,16 @@ def accounted(cell, noted, events, receipt):
     print(f"       {made} made, {seen} in the trace, {lost} reported lost", flush=True)
 
 
+def readable(cell, path):
+    """What others read agrees with the JSON export, by their own readers."""
+    checker = where.ROOT / "tests" / "check_export.py"
+    for form in ("report", "pstats", "csv", "collapsed", "speedscope"):
+        done = subprocess.run([sys.executable, checker, where.program("vizview"), path, form],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, timeout=300)
+        cell.equal(done.returncode, 0, form + ": " + done.stderr.decode(errors="replace")[-400:])
+
+
 def run_case(cell, python, case):
     folder = where.fresh("count-" + case.name)
     notes = folder / "notes.json"
@@ -91,6 +102,7 @@ def run_case(cell, python, case):
             cell.equal(recording.receipt().get("lost"), 0, "receipt.lost")
             parts = [between_markers(thread) for thread in threads]
             exact(cell, noted, [part for part in parts if part is not None])
+            readable(cell, recording.path)
 
 
 def run(wanted_pythons=(), wanted=()):

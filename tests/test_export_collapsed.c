@@ -43,3 +43,20 @@ Test(export_collapsed, nothing_recorded)
 	kit_finish(kit);
 	check(kit, "collapsed", "", 0);
 }
+
+/* Only the innermost frame takes time, or the text would be of many megabytes. */
+Test(export_collapsed, very_deep_stacks_end_somewhere)
+{
+	struct kit *kit = kit_new(3, 1);
+	struct kit_track *t = kit_track(kit, 7, 0);
+
+	for (int i = 0; i < 5000; i++)
+		kit_enter(t, i % 2 ? 1 : 2, VZ_ENTRY_CALL, KIT_START_NS + 10);
+	kit_leave(t, VZ_LEAVE_RETURN, KIT_START_NS + 20);
+	while (t->depth > 1000)
+		kit_leave(t, VZ_LEAVE_RETURN, KIT_START_NS + 30);
+	while (t->depth)
+		kit_leave(t, VZ_LEAVE_RETURN, KIT_START_NS + 40);
+	kit_finish(kit);
+	check(kit, "collapsed", "", 0);
+}
