@@ -17,6 +17,8 @@ void vz_words_begin(struct vz_words *w);
 const char *vz_say_thread(const struct vz_snapshot *s, int thread);
 /** "fetch (client.py:12)": the innermost frame of the program's own code, else of any; "". */
 const char *vz_say_place(const struct vz_snapshot *s, int thread);
+/** The same of the frames that it stood in at every look. */
+const char *vz_say_common_place(const struct vz_snapshot *s, int thread);
 /** "4.2 s", "3 min", "2 h" */
 const char *vz_say_time(const struct vz_snapshot *s, uint64_t ns);
 /** " for 3 min", or "" if it is not known. */

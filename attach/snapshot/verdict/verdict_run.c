@@ -156,7 +156,7 @@ static void say_loop(struct vz_snapshot *s, const struct vz_snap_loop *l, bool a
 		vz_verdict_say(s, VZ_VERDICT_LOOP_BLOCKED, l->thread,
 			       "event loop blocked: %s (%s) runs without a break at %s, in the "
 			       "thread of the loop, %s",
-			       task, coroutine, vz_say_place(s, l->thread),
+			       task, coroutine, vz_say_common_place(s, l->thread),
 			       vz_say_thread(s, l->thread));
 	vz_verdict_evidence(s, "%u other task%s of this loop cannot run", waiting,
 			    waiting == 1 ? "" : "s");
@@ -349,12 +349,12 @@ static void say_busy(struct vz_snapshot *s, int i)
 	if (native[0])
 		vz_verdict_say(s, VZ_VERDICT_BUSY, i,
 			       "busy: %s runs native code all the time, %s, called from %s",
-			       vz_say_thread(s, i), native, vz_say_place(s, i));
+			       vz_say_thread(s, i), native, vz_say_common_place(s, i));
 	else
 		vz_verdict_say(s, VZ_VERDICT_BUSY, i,
 			       "busy: %s runs all the time, in the same frames at all %u looks, at "
 			       "%s",
-			       vz_say_thread(s, i), (unsigned)VZ_LOOKS, vz_say_place(s, i));
+			       vz_say_thread(s, i), (unsigned)VZ_LOOKS, vz_say_common_place(s, i));
 }
 
 struct busy {
@@ -401,7 +401,7 @@ bool vz_rule_busy(struct vz_snapshot *s)
 			       "busy: %u threads share the CPU, each in the same frames at all %u "
 			       "looks; the busiest is %s at %s",
 			       b.count, (unsigned)VZ_LOOKS, vz_say_thread(s, b.most),
-			       vz_say_place(s, b.most));
+			       vz_say_common_place(s, b.most));
 	vz_verdict_evidence(s, "%u %% of a CPU used between the looks, %u %% by %s",
 			    (unsigned)(b.together * 100 / looked),
 			    (unsigned)(used_ns(&s->threads[b.most]) * 100 / looked),

@@ -32,7 +32,8 @@ static bool is_standard_library(const char *file)
 	       (lib && !strstr(lib, "/site-packages/") && !strstr(lib, "/dist-packages/"));
 }
 
-const char *vz_say_place(const struct vz_snapshot *s, int thread)
+/* Without the SKIP innermost Python frames. */
+static const char *say_place(const struct vz_snapshot *s, int thread, unsigned skip)
 {
 	const struct vz_snap_thread *t = &s->threads[thread];
 	const struct vz_snap_frame *found = NULL;
@@ -42,6 +43,10 @@ const char *vz_say_place(const struct vz_snapshot *s, int thread)
 
 		if (f->kind != VZ_FRAME_PYTHON)
 			continue;
+		if (skip) {
+			skip--;
+			continue;
+		}
 		if (!found)
 			found = f;
 		if (!is_standard_library(f->file)) {
@@ -53,6 +58,21 @@ const char *vz_say_place(const struct vz_snapshot *s, int thread)
 		return "code that is not Python";
 	return vz_arena_format(s->arena, "%s (%s:%u)", found->function, vz_basename(found->file),
 			       found->line);
+}
+
+const char *vz_say_place(const struct vz_snapshot *s, int thread)
+{
+	return say_place(s, thread, 0);
+}
+
+const char *vz_say_common_place(const struct vz_snapshot *s, int thread)
+{
+	const struct vz_snap_thread *t = &s->threads[thread];
+	uint32_t depth = t->looks[0].py_depth;
+
+	return say_place(s, thread,
+			 t->common > 0 && depth > (unsigned)t->common ? depth - (unsigned)t->common
+								      : 0);
 }
 
 const char *vz_say_time(const struct vz_snapshot *s, uint64_t ns)
