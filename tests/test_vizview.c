@@ -156,3 +156,20 @@ Test(vizview, a_reader_that_goes_away_is_no_error, .init = setup, .fini = teardo
 	    text, sizeof(text));
 	cr_assert_null(strstr(text, "vizview:"), "%s", text);
 }
+
+Test(vizview, json_is_one_object_on_one_line, .init = setup, .fini = teardown)
+{
+	static const char *const verbs[] = { "info a.viz", "report a.viz --threads",
+					     "report a.viz --top 0", "tree a.viz --min-percent 0",
+					     "diff a.viz a.viz" };
+	char text[65536], args[512];
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		snprintf(args, sizeof(args),
+			 "%s --json | /usr/bin/python3 -c 'import json, sys; "
+			 "t = sys.stdin.buffer.read().decode(\"utf-8\"); "
+			 "assert t.count(\"\\n\") == 1 and json.loads(t)[\"schema\"] == 1'",
+			 verbs[i]);
+		cr_expect_eq(run(args, text, sizeof(text)), 0, "%s: %s", verbs[i], text);
+	}
+}

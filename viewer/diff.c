@@ -110,9 +110,10 @@ static void put_summary(const struct view *v)
 		vz_human_count(n[VZ_TOO_FEW]).s);
 	vz_out_format(v->out, "functions only in A: %s, only in B: %s\n",
 		      vz_human_count(n[VZ_ONLY_A]).s, vz_human_count(n[VZ_ONLY_B]).s);
-	vz_out_text(v->out, v->all.per_second
-				    ? "their lengths differ: times and calls below are per second\n"
-				    : "as long as each other: times and calls are as recorded\n");
+	vz_out_text(v->out,
+		    v->all.per_second
+			    ? "their lengths differ: times and calls below are per second\n"
+			    : "about as long as each other: times and calls are as recorded\n");
 	if (fabs(v->all.machine - 1) > odd_median)
 		vz_out_format(v->out,
 			      "the median function takes x%.2f per call in B (another load or "
@@ -180,11 +181,13 @@ static unsigned room_of(const struct view *v)
 
 static void put_ratio(const struct view *v, const struct vz_match *m)
 {
+	bool sure = m->verdict == VZ_SLOWER || m->verdict == VZ_FASTER;
 	double ratio = m->ratio;
 	char text[32] = "-";
 
 	if (ratio > 0)
-		snprintf(text, sizeof(text), ratio < 100 ? "x%.2f" : "x%.3g", ratio);
+		snprintf(text, sizeof(text), ratio < 100 ? "%sx%.2f" : "%sx%.3g", sure ? "" : "~",
+			 ratio);
 	vz_put_right(v->out, text, 8);
 }
 
@@ -219,7 +222,7 @@ static void put_legend(const struct view *v)
 		v->out,
 		"\ncall: self time of a call in B by that in A, the typical or the mean one.\n"
 		"slower, faster: it differs by more than 4 standard errors, 10 ns, and %.0f %%\n"
-		"(most functions differ by less); noise: it does not.\n"
+		"(most functions differ by less); noise, and a ratio behind ~: it does not.\n"
 		"too few: less than 8 calls were seen whole in one of them.\n",
 		100 * v->all.relevant);
 	if (v->options->columns && v->options->columns < TOTALS_FROM)

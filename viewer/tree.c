@@ -295,7 +295,7 @@ static void put_legend(const struct view *v)
 	if (v->folded)
 		vz_out_text(v->out, "+ calls others that are not shown (--depth, --min-percent)\n");
 	if (v->recursive)
-		vz_out_text(v->out, "↻ calls itself, so deep at most; its time is counted once\n");
+		vz_out_text(v->out, "↻ calls itself, at most so deep; its time is counted once\n");
 	if (v->tree.left_calls)
 		vz_out_format(
 			v->out,
