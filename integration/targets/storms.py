@@ -25,13 +25,14 @@ def storm_work():
 def residue():
     """What of a recorder can be seen from inside this process; "" if nothing."""
     with open("/proc/self/maps") as file:
-        for line in file:
-            fields = line.split()
-            if "x" in fields[1] and len(fields) == 5:
-                # made before the hooks were in, or after: code that nobody there will ever run
-                ctl.control.put(ctl.AUX, ctl.control.get(ctl.AUX) + 1)
-            if "memfd:vizattach" in line:
-                return line
+        lines = [(line, line.split()) for line in file]
+    shared = [line for line, _ in lines if "memfd:vizattach" in line]
+    if any("x" in fields[1] and len(fields) == 5 for _, fields in lines):
+        # Made before the hooks were in, or after: code that nobody there will ever run.  In the
+        # microseconds before the kernel is told not to hand it on, with the shared memory.
+        ctl.control.put(ctl.AUX, ctl.control.get(ctl.AUX) + 1)
+    elif shared:
+        return shared[0]
     if sys.getprofile() is not None:
         return "sys.getprofile() is %r" % (sys.getprofile(),)
     if hasattr(sys, "monitoring") and any(map(sys.monitoring.get_tool, range(6))):
