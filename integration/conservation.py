@@ -102,7 +102,9 @@ def run_case(cell, python, case):
             cell.equal(recording.receipt().get("lost"), 0, "receipt.lost")
             parts = [between_markers(thread) for thread in threads]
             exact(cell, noted, [part for part in parts if part is not None])
-            readable(cell, recording.path)
+            # a trace does not depend on the interpreter but for the kind of hook
+            if python.debian or python == pythons.supported()[-1]:
+                readable(cell, recording.path)
 
 
 def run(wanted_pythons=(), wanted=()):
