@@ -312,6 +312,12 @@ static unsigned end_cases(pid_t pid)
 	return WIFEXITED(status) ? (unsigned)WEXITSTATUS(status) : 1;
 }
 
+/* Builds that run slowly look at the first, one in the middle and the last. */
+static bool is_left_out(size_t i, size_t n)
+{
+	return getenv("VZ_FEW_PYTHONS") && i != 0 && i != n / 2 && i != n - 1;
+}
+
 unsigned kit_look_all(const struct kit_case *cases, size_t count, unsigned min, unsigned max)
 {
 	struct python pythons[PYTHONS_MAX];
@@ -324,7 +330,7 @@ unsigned kit_look_all(const struct kit_case *cases, size_t count, unsigned min, 
 		fprintf(stderr, "SKIPPED: no CPython on this machine\n");
 	for (size_t i = 0; i < n; i++) {
 		if (pythons[i].minor < min || pythons[i].minor > max ||
-		    (where && !strstr(pythons[i].path, where)))
+		    (where && !strstr(pythons[i].path, where)) || is_left_out(i, n))
 			continue;
 		if (running == AT_ONCE) {
 			wrong += end_cases(pids[0]);
