@@ -209,7 +209,8 @@ bool vz_rule_greenlets(struct vz_snapshot *s)
 			"not give way to the others",
 			vz_say_thread(s, (int)i),
 			asleep ? vz_say_wait(s, (int)i) : "runs without a break",
-			vz_say_place(s, (int)i), vz_say_since(s, (int)i));
+			asleep ? vz_say_place(s, (int)i) : vz_say_common_place(s, (int)i),
+			vz_say_since(s, (int)i));
 		vz_verdict_evidence(s, "%u greenlet%s of this thread cannot run", parked,
 				    parked == 1 ? "" : "s");
 		vz_verdict_advise(s, "use calls that give way (monkey patching), or a thread pool");
