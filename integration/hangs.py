@@ -16,7 +16,7 @@ import os
 import sys
 import time
 
-from lib import board, cages, child, figures, load, procfs, pythons, target, tool, where, zoo
+from lib import board, cages, child, figures, load, procfs, pythons, target, tool, where, zoo, zookills
 from lib.zoocases import CASES
 
 AT_ONCE = 6         # cases that do nothing; those that run take turns
@@ -134,7 +134,7 @@ def summary(result, outcomes, whole):
     marks = collections.Counter(outcome.mark for outcome in outcomes.values())
     judged = marks["right"] + marks["unknown"] + marks["WRONG"]
     if not judged:
-        print("no verdict was judged: this vizattach has no snapshot", flush=True)
+        print("no verdict was judged", flush=True)
         return
     kinds = collections.Counter(outcome.verdict.get("kind") for outcome in outcomes.values()
                                 if outcome.mark == "right")
@@ -206,6 +206,11 @@ def run(wanted_pythons=(), wanted=(), full=False, times=None):
             if accepted(python, wanted_pythons) and (python.debian or wanted_pythons or full):
                 result.run("service", python.name, service, python, times or TIMES, zoo.Outcome())
                 child.end_all()
+    if not wanted or "killed" in wanted:
+        for python in pythons.supported():
+            if accepted(python, wanted_pythons) and (python.debian or wanted_pythons or full):
+                for name in zookills.CASES:
+                    result.run("killed: " + name, python.name, zookills.run_case, python, name)
     result.table()
     summary(result, outcomes, not wanted)
     keep(outcomes)
@@ -226,7 +231,7 @@ def main():
         return 0
     wanted = [name for text in options.case for name in text.split(",")]
     versions = [name for text in options.python for name in text.split(",")]
-    unknown = set(wanted) - {case.name for case in CASES} - {"service"}
+    unknown = set(wanted) - {case.name for case in CASES} - {"service", "killed"}
     if unknown:
         parser.error("no such case: " + ", ".join(sorted(unknown)))
     return board.finish([run(versions, wanted, options.full, options.times)])
