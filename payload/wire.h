@@ -443,6 +443,11 @@ enum vz_block_type {
 	VZ_BLOCK_EVENTS = 4,    /* see below */
 	VZ_BLOCK_END = 5,       /* struct vz_file_end, then counters: key=value LF, repeated */
 	VZ_BLOCK_INDEX = 6,     /* struct vz_file_index, then struct vz_index_entry[count] */
+	VZ_BLOCK_ARGS = 7,      /* varint number of the entry in its track (since the one before),
+				 * varint bytes, JSON object; t0_ns, t1_ns: first and last number */
+	VZ_BLOCK_SAMPLES = 8,   /* of a counter: count varints ns (since before, first: t0_ns), then
+				 * count doubles */
+	VZ_BLOCK_SOURCE = 9,    /* varint bytes, name of a file; varint bytes, its text; repeated */
 };
 
 enum vz_block_codec {
@@ -488,6 +493,15 @@ enum vz_track_record {
 	VZ_TRACK_BEGIN = 1,
 	VZ_TRACK_NAME = 2, /* the last one counts */
 	VZ_TRACK_END = 3,
+	VZ_TRACK_PROCESS = 4, /* .tid and name of the process of a track, if not the header's */
+};
+
+/* In vz_file_track.flags, beside enum vz_slot_flags.  None: calls of a thread or greenlet. */
+enum vz_track_flags {
+	VZ_TRACK_ASYNC = 1 << 8,    /* what a task did, wherever it ran */
+	VZ_TRACK_INSTANTS = 1 << 9, /* points in time: calls that take none */
+	VZ_TRACK_STATE = 1 << 10,   /* which one of some states held */
+	VZ_TRACK_COUNTER = 1 << 11, /* SAMPLES, no EVENTS */
 };
 
 struct vz_file_track {
