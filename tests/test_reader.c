@@ -345,3 +345,74 @@ Test(reader, facts_without_end)
 	free(p);
 	free(zeros);
 }
+
+static size_t put_track(uint8_t *p, uint32_t track, uint8_t kind, uint32_t tid, const char *name)
+{
+	const struct vz_file_track record = {
+		.track = track,
+		.kind = kind,
+		.name_len = (uint16_t)strlen(name),
+		.tid = tid,
+		.flags = kind == VZ_TRACK_BEGIN ? VZ_TRACK_COUNTER : 0,
+	};
+
+	memcpy(p, &record, sizeof(record));
+	memcpy(p + sizeof(record), name, record.name_len);
+	return sizeof(record) + record.name_len;
+}
+
+Test(reader, tracks_belong_to_the_process_that_they_name)
+{
+	static const uint32_t of[] = { 0, 1, 2, 1 };
+	const struct vz_thread_track *track;
+	struct vz_reader *r;
+	uint8_t raw[1024], *p;
+	size_t n = 0, bytes;
+
+	for (uint32_t i = 0; i < 4; i++)
+		n += put_track(raw + n, i, VZ_TRACK_BEGIN, 10 + i, "");
+	n += put_track(raw + n, 1, VZ_TRACK_PROCESS, 77, "worker");
+	n += put_track(raw + n, 2, VZ_TRACK_PROCESS, 88, "");
+	n += put_track(raw + n, 3, VZ_TRACK_PROCESS, 77, "");
+	p = file_of(VZ_BLOCK_TRACKS, raw, n, 1, &bytes);
+	r = open_bytes(p, bytes);
+	cr_assert_eq(vz_reader_nprocesses(r), 3);
+	cr_assert_eq(vz_reader_process(r, 0)->pid, 1);
+	cr_assert_eq(vz_reader_process(r, 1)->pid, 77);
+	cr_assert_str_eq(vz_reader_process(r, 1)->name, "worker");
+	cr_assert_eq(vz_reader_process(r, 2)->pid, 88);
+	for (uint32_t i = 0; i < 4; i++) {
+		track = vz_reader_track(r, i);
+		cr_assert_eq(track->tid, 10 + i);
+		cr_assert_eq(track->process, of[i]);
+		cr_assert(track->flags & VZ_TRACK_COUNTER);
+	}
+	vz_reader_free(r);
+	free(p);
+}
+
+Test(reader, blocks_beside_the_events_are_handed_out)
+{
+	static const uint8_t types[] = { VZ_BLOCK_ARGS, VZ_BLOCK_SAMPLES, VZ_BLOCK_SOURCE };
+
+	for (size_t i = 0; i < 3; i++) {
+		struct vz_block head;
+		struct vz_reader *r;
+		const uint8_t *raw;
+		uint8_t *p;
+		size_t n;
+
+		p = file_of(types[i], "what it holds", 13, 2, &n);
+		r = open_bytes(p, n);
+		cr_assert_eq(vz_reader_nblocks(r), 0);
+		cr_assert_eq(vz_reader_nextras(r), 2);
+		cr_assert_eq(vz_reader_extra(r, 1)->type, types[i]);
+		cr_assert_eq(vz_reader_load_extra(r, 1, &head, &raw), 0);
+		cr_assert_eq(head.type, types[i]);
+		cr_assert_eq(head.raw_bytes, 13);
+		cr_assert_arr_eq(raw, "what it holds", 13);
+		cr_assert_eq(vz_reader_ntracks(r), types[i] == VZ_BLOCK_SOURCE ? 0 : 1);
+		vz_reader_free(r);
+		free(p);
+	}
+}

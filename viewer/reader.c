@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,22 +11,13 @@
 #include <zlib.h>
 
 #include "viewer/blocks.h"
+#include "viewer/intern.h"
+#include "viewer/text.h"
+#include "viewer/tracks.h"
 
 enum {
-	TEXT_BYTES = 1 << 16,
 	FIRST = 64,
-	/* A file made to annoy: small blocks unpack to 64 MiB, and tracks can come in any order. */
-	TEXT_MAX = 1 << 30, /* bytes of all names; a block that goes beyond is damage */
-	TRACKS_MAX = 16 << 20,
-	FACTS_MAX = 1 << 20,
-};
-#define SHUFFLE_MAX (UINT64_C(4) << 30) /* bytes moved to put tracks in order */
-
-/* Strings live in chunks that never move. */
-struct text {
-	struct text *next;
-	size_t used, bytes;
-	char p[];
+	FACTS_MAX = 1 << 20, /* a file made to annoy: small blocks unpack to 64 MiB */
 };
 
 struct fact {
@@ -42,11 +31,12 @@ struct vz_reader {
 	struct vz_blocks blocks;
 	uint32_t *events; /* entries of .blocks that are EVENTS */
 	uint32_t nevents;
+	uint32_t *extras; /* ... that are ARGS, SAMPLES, SOURCE */
+	uint32_t nextras, extras_cap;
 	uint8_t *bad; /* for each of .events: 1 if it was found damaged */
 	struct vz_function *functions;
 	uint32_t nfunctions, functions_cap;
-	struct vz_thread_track *tracks; /* ascending by id */
-	uint32_t ntracks, tracks_cap;
+	struct vz_tracks tracks;
 	struct fact *facts;
 	uint32_t nfacts, facts_cap;
 	struct vz_file_end end;
@@ -54,45 +44,8 @@ struct vz_reader {
 	uint64_t t1_ns;
 	uint64_t damaged_blocks;
 	struct vz_totals totals;
-	struct text *text;
-	uint64_t text_bytes, shuffled;
-	bool full; /* a limit was met: what does not fit is damage, not want of memory */
+	struct vz_text text;
 };
-
-/* ---- strings ---- */
-
-static const char *keep(struct vz_reader *r, const void *s, size_t len)
-{
-	struct text *t = r->text;
-	char *p;
-
-	if (!t || t->bytes - t->used < len + 1) {
-		size_t bytes = len + 1 > TEXT_BYTES ? len + 1 : TEXT_BYTES;
-
-		r->full |= r->text_bytes + bytes > TEXT_MAX;
-		if (r->full)
-			return NULL;
-		t = malloc(sizeof(*t) + bytes);
-		if (!t)
-			return NULL;
-		r->text_bytes += bytes;
-		t->next = r->text;
-		t->used = 0;
-		t->bytes = bytes;
-		r->text = t;
-	}
-	p = t->p + t->used;
-	memcpy(p, s, len);
-	p[len] = '\0';
-	t->used += len + 1;
-	return p;
-}
-
-/* Why there was no room. */
-static int no_room(const struct vz_reader *r)
-{
-	return r->full ? -EBADMSG : -ENOMEM;
-}
 
 /* ---- what blocks other than events hold ---- */
 
@@ -103,10 +56,10 @@ static int add_function(struct vz_reader *r, const struct vz_file_function *f, c
 
 	if (f->id >= VZ_MAX_FUNCTIONS)
 		return 0;
-	name = keep(r, text, f->name_len);
-	file = keep(r, text + f->name_len, f->file_len);
+	name = vz_text_keep(&r->text, text, f->name_len);
+	file = vz_text_keep(&r->text, text + f->name_len, f->file_len);
 	if (!name || !file)
-		return no_room(r);
+		return vz_text_no_room(&r->text);
 	if (f->id >= r->functions_cap) {
 		uint32_t cap = r->functions_cap ? r->functions_cap : FIRST;
 		struct vz_function *bigger;
@@ -149,100 +102,15 @@ static int read_functions(struct vz_reader *r, const uint8_t *p, size_t left)
 	return rc < 0 ? rc : left ? -EBADMSG : 0;
 }
 
-/* First track whose id is not below ID. */
-static uint32_t lower_bound(const struct vz_reader *r, uint32_t id)
-{
-	uint32_t lo = 0, hi = r->ntracks;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (r->tracks[mid].id < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-/* The track with this id, made if it is not there; NULL without memory, or at a limit. */
-static struct vz_thread_track *have_track(struct vz_reader *r, uint32_t id)
-{
-	uint32_t at =
-		r->ntracks && r->tracks[r->ntracks - 1].id < id ? r->ntracks : lower_bound(r, id);
-
-	if (at < r->ntracks && r->tracks[at].id == id)
-		return &r->tracks[at];
-	r->shuffled += (uint64_t)(r->ntracks - at) * sizeof(*r->tracks);
-	r->full |= r->ntracks >= TRACKS_MAX || r->shuffled > SHUFFLE_MAX;
-	if (r->full)
-		return NULL;
-	if (r->ntracks == r->tracks_cap) {
-		uint32_t cap = r->tracks_cap ? r->tracks_cap * 2 : FIRST;
-		struct vz_thread_track *bigger = realloc(r->tracks, cap * sizeof(*bigger));
-
-		if (!bigger)
-			return NULL;
-		r->tracks = bigger;
-		r->tracks_cap = cap;
-	}
-	memmove(&r->tracks[at + 1], &r->tracks[at], (r->ntracks - at) * sizeof(*r->tracks));
-	r->ntracks++;
-	r->tracks[at] = (struct vz_thread_track){ .id = id, .name = "" };
-	return &r->tracks[at];
-}
-
-static int add_track_record(struct vz_reader *r, const struct vz_file_track *record,
-			    const uint8_t *name)
-{
-	struct vz_thread_track *track = have_track(r, record->track);
-
-	if (!track)
-		return no_room(r);
-	if (record->kind == VZ_TRACK_BEGIN) {
-		track->tid = record->tid;
-		track->flags = record->flags;
-		track->stack_key = record->stack_key;
-		track->begin_ns = record->ns;
-		track->defined = true;
-	} else if (record->kind == VZ_TRACK_END) {
-		track->end_ns = record->ns;
-	} else if (record->kind == VZ_TRACK_NAME) {
-		const char *text = keep(r, name, record->name_len);
-
-		if (!text)
-			return no_room(r);
-		track->name = text;
-	}
-	return 0;
-}
-
-static int read_tracks(struct vz_reader *r, const uint8_t *p, size_t left)
-{
-	struct vz_file_track record;
-	int rc = 0;
-
-	while (left >= sizeof(record) && rc == 0) {
-		memcpy(&record, p, sizeof(record));
-		p += sizeof(record);
-		left -= sizeof(record);
-		if (left < record.name_len)
-			return -EBADMSG;
-		rc = add_track_record(r, &record, p);
-		p += record.name_len;
-		left -= record.name_len;
-	}
-	return rc < 0 ? rc : left ? -EBADMSG : 0;
-}
-
 static int add_fact(struct vz_reader *r, const uint8_t *key, size_t key_len, const uint8_t *value,
 		    size_t value_len)
 {
-	struct fact fact = { keep(r, key, key_len), keep(r, value, value_len) };
+	struct fact fact = { vz_text_keep(&r->text, key, key_len),
+			     vz_text_keep(&r->text, value, value_len) };
 
-	r->full |= r->nfacts >= FACTS_MAX;
-	if (r->full || !fact.key || !fact.value)
-		return no_room(r);
+	r->text.full |= r->nfacts >= FACTS_MAX;
+	if (r->text.full || !fact.key || !fact.value)
+		return vz_text_no_room(&r->text);
 	if (r->nfacts == r->facts_cap) {
 		uint32_t cap = r->facts_cap ? r->facts_cap * 2 : FIRST;
 		struct fact *bigger = realloc(r->facts, cap * sizeof(*bigger));
@@ -301,7 +169,7 @@ static int read_block(struct vz_reader *r, const struct vz_index_entry *entry)
 	case VZ_BLOCK_FUNCTIONS:
 		return read_functions(r, raw, head.raw_bytes);
 	case VZ_BLOCK_TRACKS:
-		return read_tracks(r, raw, head.raw_bytes);
+		return vz_tracks_read(&r->tracks, &r->text, raw, head.raw_bytes);
 	case VZ_BLOCK_END:
 		return read_end(r, &head, raw);
 	default:
@@ -312,9 +180,11 @@ static int read_block(struct vz_reader *r, const struct vz_index_entry *entry)
 static int note_events(struct vz_reader *r, uint32_t i)
 {
 	const struct vz_index_entry *entry = &r->blocks.entries[i];
+	struct vz_thread_track *track;
+	int rc = vz_tracks_have(&r->tracks, entry->track, &track);
 
-	if (!have_track(r, entry->track))
-		return no_room(r);
+	if (rc < 0)
+		return rc;
 	r->events[r->nevents++] = i;
 	r->totals.calls += entry->count;
 	r->totals.events_bytes += entry->stored_bytes;
@@ -323,9 +193,44 @@ static int note_events(struct vz_reader *r, uint32_t i)
 	return 0;
 }
 
+/* The track need not have events: a counter has none. */
+static int note_extra(struct vz_reader *r, uint32_t i)
+{
+	const struct vz_index_entry *entry = &r->blocks.entries[i];
+	struct vz_thread_track *track;
+	uint32_t *bigger;
+	int rc = entry->type == VZ_BLOCK_SOURCE ? 0
+						: vz_tracks_have(&r->tracks, entry->track, &track);
+
+	if (rc < 0)
+		return rc;
+	bigger = vz_grow(r->extras, &r->extras_cap, r->nextras + 1, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	r->extras = bigger;
+	r->extras[r->nextras++] = i;
+	if (entry->type == VZ_BLOCK_SAMPLES && !r->has_end && entry->t1_ns > r->t1_ns)
+		r->t1_ns = entry->t1_ns;
+	return 0;
+}
+
+static int take_block(struct vz_reader *r, uint32_t i)
+{
+	switch (r->blocks.entries[i].type) {
+	case VZ_BLOCK_EVENTS:
+		return note_events(r, i);
+	case VZ_BLOCK_ARGS:
+	case VZ_BLOCK_SAMPLES:
+	case VZ_BLOCK_SOURCE:
+		return note_extra(r, i);
+	default:
+		return read_block(r, &r->blocks.entries[i]);
+	}
+}
+
 static int read_all(struct vz_reader *r)
 {
-	int rc = 0;
+	int rc = vz_tracks_init(&r->tracks, r->header.pid);
 
 	r->t1_ns = r->header.start_mono_ns;
 	r->events = calloc(r->blocks.n + 1u, sizeof(*r->events));
@@ -333,9 +238,7 @@ static int read_all(struct vz_reader *r)
 	if (!r->events || !r->bad)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < r->blocks.n && rc == 0; i++) {
-		const struct vz_index_entry *entry = &r->blocks.entries[i];
-
-		rc = entry->type == VZ_BLOCK_EVENTS ? note_events(r, i) : read_block(r, entry);
+		rc = take_block(r, i);
 		if (rc == -EBADMSG) {
 			r->damaged_blocks++;
 			rc = 0;
@@ -455,16 +358,12 @@ void vz_reader_free(struct vz_reader *r)
 	if (!r)
 		return;
 	vz_blocks_fini(&r->blocks);
-	while (r->text) {
-		struct text *next = r->text->next;
-
-		free(r->text);
-		r->text = next;
-	}
+	vz_text_fini(&r->text);
+	vz_tracks_fini(&r->tracks);
 	free(r->events);
+	free(r->extras);
 	free(r->bad);
 	free(r->functions);
-	free(r->tracks);
 	free(r->facts);
 	if (r->map)
 		munmap(r->map, r->map_bytes);
@@ -536,32 +435,17 @@ uint32_t vz_reader_nfunctions(const struct vz_reader *r)
 
 uint32_t vz_reader_ntracks(const struct vz_reader *r)
 {
-	return r->ntracks;
+	return r->tracks.n;
 }
 
 const struct vz_thread_track *vz_reader_track(const struct vz_reader *r, uint32_t place)
 {
-	return &r->tracks[place];
+	return &r->tracks.p[place];
 }
 
 uint32_t vz_reader_track_place(const struct vz_reader *r, uint32_t id)
 {
-	return lower_bound(r, id);
-}
-
-void vz_reader_track_title(const struct vz_thread_track *track, char *buf, size_t size)
-{
-	if (!track->defined)
-		snprintf(buf, size, "track %" PRIu32 " (its description is lost)", track->id);
-	else if (track->stack_key && track->name[0])
-		snprintf(buf, size, "%s, greenlet %" PRIx64, track->name, track->stack_key);
-	else if (track->stack_key)
-		snprintf(buf, size, "thread %" PRIu32 ", greenlet %" PRIx64, track->tid,
-			 track->stack_key);
-	else if (track->name[0])
-		snprintf(buf, size, "%s", track->name);
-	else
-		snprintf(buf, size, "thread %" PRIu32, track->tid);
+	return vz_tracks_place(&r->tracks, id);
 }
 
 uint32_t vz_reader_nblocks(const struct vz_reader *r)
@@ -572,6 +456,32 @@ uint32_t vz_reader_nblocks(const struct vz_reader *r)
 const struct vz_index_entry *vz_reader_block(const struct vz_reader *r, uint32_t i)
 {
 	return &r->blocks.entries[r->events[i]];
+}
+
+uint32_t vz_reader_nextras(const struct vz_reader *r)
+{
+	return r->nextras;
+}
+
+const struct vz_index_entry *vz_reader_extra(const struct vz_reader *r, uint32_t i)
+{
+	return &r->blocks.entries[r->extras[i]];
+}
+
+int vz_reader_load_extra(struct vz_reader *r, uint32_t i, struct vz_block *head,
+			 const uint8_t **raw)
+{
+	return vz_blocks_load(&r->blocks, vz_reader_extra(r, i)->offset, head, raw);
+}
+
+uint32_t vz_reader_nprocesses(const struct vz_reader *r)
+{
+	return r->tracks.nprocesses;
+}
+
+const struct vz_process *vz_reader_process(const struct vz_reader *r, uint32_t i)
+{
+	return &r->tracks.processes[i];
 }
 
 void vz_reader_distrust(struct vz_reader *r, uint32_t i)

@@ -32,12 +32,18 @@ struct vz_function {
 struct vz_thread_track {
 	uint32_t id;
 	uint32_t tid;
-	uint32_t flags;     /* enum vz_slot_flags */
+	uint32_t flags;     /* enum vz_slot_flags, enum vz_track_flags */
+	uint32_t process;   /* see vz_reader_process() */
 	uint64_t stack_key; /* not 0: a greenlet's stack of thread .tid */
 	uint64_t begin_ns;
 	uint64_t end_ns;  /* 0: it was there to the end of the recording */
 	const char *name; /* "" if it has none */
 	bool defined;     /* false: only events of it were found */
+};
+
+struct vz_process {
+	uint32_t pid;
+	const char *name; /* "" if it has none */
 };
 
 /* What is wrong with the file. */
@@ -89,6 +95,10 @@ uint32_t vz_reader_track_place(const struct vz_reader *r, uint32_t id);
 /** Title of a track for people: its name, else its thread id; greenlets numbered by key. */
 void vz_reader_track_title(const struct vz_thread_track *track, char *buf, size_t size);
 
+/** Process 0 is that of the header; there is always one. */
+uint32_t vz_reader_nprocesses(const struct vz_reader *r);
+const struct vz_process *vz_reader_process(const struct vz_reader *r, uint32_t i);
+
 /** Blocks of events in order of the file, which is the order of time within each track. */
 uint32_t vz_reader_nblocks(const struct vz_reader *r);
 const struct vz_index_entry *vz_reader_block(const struct vz_reader *r, uint32_t i);
@@ -99,5 +109,12 @@ const struct vz_index_entry *vz_reader_block(const struct vz_reader *r, uint32_t
 int vz_reader_load(struct vz_reader *r, uint32_t i, struct vz_block *head, const uint8_t **raw);
 /** The events of block I made no sense although its checksum held. */
 void vz_reader_distrust(struct vz_reader *r, uint32_t i);
+
+/** Blocks of VZ_BLOCK_ARGS, VZ_BLOCK_SAMPLES and VZ_BLOCK_SOURCE, in order of the file. */
+uint32_t vz_reader_nextras(const struct vz_reader *r);
+const struct vz_index_entry *vz_reader_extra(const struct vz_reader *r, uint32_t i);
+/** Decode one of them: RAW is valid until the next block is loaded.  -EBADMSG, -ENOMEM. */
+int vz_reader_load_extra(struct vz_reader *r, uint32_t i, struct vz_block *head,
+			 const uint8_t **raw);
 
 #endif /* VZ_VIEWER_READER_H */
