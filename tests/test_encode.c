@@ -7,7 +7,7 @@
 
 #include "attach/encode.h"
 #include "tests/kit_trace.h"
-#include "viewer/decode.h"
+#include "viewer/core/decode.h"
 
 static void check(struct kit *kit)
 {

@@ -35,8 +35,8 @@ enum {
 	VZI_FINE_NS = 1 << VZI_FINE_SHIFT,
 	VZI_LEVELS = 16, /* classes and levels; the last resolution is 4.8 hours */
 	VZI_TILE_RECORDS = 4096,
-	VZI_FANOUT_SHIFT = 4, /* a summary of level k + 1 is that of 16 of level k */
-	VZI_DENSITY = 2048,   /* buckets of the whole range */
+	VZI_FANOUT_SHIFT = 4,    /* a summary of level k + 1 is that of 16 of level k */
+	VZI_DENSITY = 2048,      /* buckets of the whole range */
 	VZI_MAX_NODES = 1 << 18, /* call paths kept for a track */
 	VZI_NODES_TILE = 1 << 16,
 	VZI_BUCKETS = 496, /* of durations, see vzi_bucket() */
@@ -46,7 +46,7 @@ enum {
 struct vzi_header {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t bytes; /* of this header */
+	uint32_t bytes;                       /* of this header */
 	uint64_t trace_bytes, trace_mtime_ns; /* of the trace that it belongs to */
 	uint64_t trace_check;                 /* hash of its header, its footer, its last block */
 	uint64_t directory_offset, directory_bytes;
@@ -80,8 +80,8 @@ struct vzi_track {
 	uint32_t nnodes; /* call paths, the root included */
 	uint64_t begin_ns, end_ns;
 	uint64_t entries;
-	uint64_t lost;       /* records dropped while recording */
-	uint32_t holes;      /* places where blocks are missing or unreadable */
+	uint64_t lost;  /* records dropped while recording */
+	uint32_t holes; /* places where blocks are missing or unreadable */
 	uint32_t pad;
 	uint64_t left_calls; /* entries whose path was not kept */
 };
@@ -99,8 +99,8 @@ enum vzi_kind {
 
 /* Sorted by track, kind, level, t0_ns. */
 struct vzi_tile {
-	uint64_t t0_ns; /* first start */
-	uint64_t t1_ns; /* last end */
+	uint64_t t0_ns;  /* first start */
+	uint64_t t1_ns;  /* last end */
 	uint64_t offset; /* in the index */
 	uint32_t bytes;
 	uint32_t count; /* records */

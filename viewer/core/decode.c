@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "viewer/decode.h"
+#include "viewer/core/decode.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -8,7 +8,7 @@
 
 enum {
 	MAX_DEPTH = 4 << 20, /* four times what a recorder follows */
-	ROOT = 0, /* node of the empty stack; function f has node f + 1 */
+	ROOT = 0,            /* node of the empty stack; function f has node f + 1 */
 	SYMBOL_HOW = (1 << VZ_SYMBOL_SHIFT) - 1,
 	LEAVE_HOW = (1 << VZ_LEAVE_SHIFT) - 1,
 	FIRST_LIST = 4,

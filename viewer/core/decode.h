@@ -5,8 +5,8 @@
  * Owns the mirror of attach/encode.c: the stack of the block and its
  * move-to-front lists.  Takes the raw payload; trusts no byte of it.
  */
-#ifndef VZ_VIEWER_DECODE_H
-#define VZ_VIEWER_DECODE_H
+#ifndef VZ_VIEWER_CORE_DECODE_H
+#define VZ_VIEWER_CORE_DECODE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@
 /* One frame of a stack. */
 struct vz_open_frame {
 	uint64_t begin_ns;
-	uint64_t child_ns; /* spent in frames above that ended; kept by viewer/walk.c */
+	uint64_t child_ns; /* spent in frames above that ended; kept by viewer/core/steps.c */
 	uint32_t symbol;   /* function << VZ_SYMBOL_SHIFT | enum vz_entry */
 	uint32_t pad;
 };
@@ -57,4 +57,4 @@ int vz_decoder_apply(struct vz_decoder *d, const struct vz_event *event);
 /** Bottom first; valid until the next call.  The caller may change begin_ns and child_ns. */
 struct vz_open_frame *vz_decoder_stack(const struct vz_decoder *d, uint32_t *depth);
 
-#endif /* VZ_VIEWER_DECODE_H */
+#endif /* VZ_VIEWER_CORE_DECODE_H */
