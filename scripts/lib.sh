@@ -10,7 +10,10 @@ VZ_PACKAGES_DEMO="gcc libc6-dev cmake ninja-build pkg-config libzstd-dev
 VZ_PACKAGES_TEST="$VZ_PACKAGES_DEMO libcriterion-dev libpython3-dev python3-gevent python3-greenlet
 	uwsgi-core uwsgi-plugin-python3 apache2-bin libapache2-mod-wsgi-py3 postgresql-15
 	postgresql-plpython3-15 util-linux mount strace binutils gcovr clang libclang-rt-dev shellcheck
-	mmdebstrap bubblewrap musl-tools groff-base"
+	mmdebstrap bubblewrap musl-tools groff-base nodejs chromium firefox-esr fonts-dejavu-core"
+# npm comes with some packages of nodejs, which then refuse Debian's own.
+# shellcheck disable=SC2034 # used where this is sourced
+command -v npm >/dev/null || VZ_PACKAGES_TEST="$VZ_PACKAGES_TEST npm"
 
 vz_say() {
 	printf '== %s\n' "$*"
@@ -70,6 +73,26 @@ vz_install() {
 		vz_die "apt-get install did not work" "apt-get install $missing"
 	vz_allow_daemons
 	trap - EXIT
+}
+
+# What the browser tests need from the npm registry, exactly as package-lock.json names it.
+# Without it they are skipped, so that this is no failure.
+vz_npm() {
+	local folder=$VZ_ROOT/integration/browser
+	local stamp=$folder/node_modules/.installed-lock.json
+	if cmp -s "$folder/package-lock.json" "$stamp"; then
+		vz_say "npm packages: all there"
+		return
+	fi
+	vz_say "npm packages: installing those of integration/browser/package-lock.json"
+	if (cd "$folder" && npm ci --ignore-scripts --omit=optional </dev/null) >"$folder/.npm.log" 2>&1; then
+		cp "$folder/package-lock.json" "$stamp"
+		rm -f "$folder/.npm.log"
+	else
+		tail -n 3 "$folder/.npm.log"
+		printf 'npm ci did not work in integration/browser: the browser tests will be skipped\n'
+		printf '  try: cd integration/browser && npm ci --ignore-scripts\n'
+	fi
 }
 
 # vz_build PRESET configures and builds; quiet unless it fails
