@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// source.ts - where the worker gets bytes of the index and of the trace from.
+
+import type { Directory } from './directory';
+
+// Numbers as in the directory: of tiles; of blocks vzi_block.number.
+export interface Source {
+	// In that order.  Rejects with Unreachable.
+	tiles(directory: Directory, numbers: number[]): Promise<Uint8Array[]>;
+	// null: unreadable.
+	blocks(numbers: number[]): Promise<(Uint8Array | null)[]>;
+	args(track: number, entry: number): Promise<Record<string, unknown> | null>;
+	source(file: number): Promise<string | null>;
+	compare(): Promise<Record<string, unknown> | null>;
+	held(): number; // bytes of it in memory
+}
+
+// The server is gone, or the file is not whole.
+export class Unreachable extends Error {}

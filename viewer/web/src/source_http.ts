@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// source_http.ts - a trace behind the server of vizview; all addresses are below the page's.
+
+import type { Progress, TraceInfo } from './engine';
+import type { Directory } from './directory';
+import type { FunctionsJson } from './protocol';
+import { u32 } from './bytes';
+import { Source, Unreachable } from './source';
+
+const POLL_MS = 200;
+const BATCH_BYTES = 4 << 20;       // of an answer
+const BATCH_BLOCKS = 8;
+const UNREADABLE = 0xffffffff;
+
+async function ask(url: string, body?: Uint32Array): Promise<Response> {
+	try {
+		return await fetch(url, body ? { method: 'POST', body } : undefined);
+	} catch (error) {
+		throw new Unreachable(String(error));
+	}
+}
+
+async function must(response: Response): Promise<Response> {
+	if (!response.ok) throw new Unreachable(`the server answers ${response.status}: ${await response.text()}`);
+	return response;
+}
+
+export interface Documents { trace: TraceInfo; functions: FunctionsJson; directory: Uint8Array }
+
+// Asks again until the index is there.
+async function directoryOf(base: string, onProgress: (p: Progress) => void): Promise<Uint8Array> {
+	for (;;) {
+		const response = await ask(base + 'index');
+		if (response.status !== 503) return new Uint8Array(await (await must(response)).arrayBuffer());
+		const progress = await (await must(await ask(base + 'progress'))).json() as Progress;
+		if (progress.complete) continue;
+		onProgress({ what: String(progress.what), done: Math.min(Number(progress.done) || 0, 0.999), complete: false });
+		await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+	}
+}
+
+export async function openHttp(base: string, onProgress: (p: Progress) => void): Promise<Documents> {
+	const json = async (name: string): Promise<unknown> => (await must(await ask(base + name))).json();
+	const [trace, functions, directory] = await Promise.all([
+		json('trace.json'), json('functions.json'), directoryOf(base, onProgress)]);
+	return { trace: trace as TraceInfo, functions: functions as FunctionsJson, directory };
+}
+
+export class HttpSource implements Source {
+	constructor(private readonly base: string) {}
+
+	async tiles(directory: Directory, numbers: number[]): Promise<Uint8Array[]> {
+		const batches: number[][] = [];
+		let bytes = Infinity;
+		for (const number of numbers) {
+			if (bytes + directory.tileBytes[number] > BATCH_BYTES) {
+				batches.push([]);
+				bytes = 0;
+			}
+			batches[batches.length - 1].push(number);
+			bytes += directory.tileBytes[number];
+		}
+		return (await Promise.all(batches.map((batch) => this.batch(directory, batch)))).flat();
+	}
+
+	private async batch(directory: Directory, numbers: number[]): Promise<Uint8Array[]> {
+		const all = new Uint8Array(await (await must(await ask(this.base + 'tiles', Uint32Array.from(numbers)))).arrayBuffer());
+		let at = 0;
+		const parts = numbers.map((number) => all.subarray(at, at += directory.tileBytes[number]));
+		if (at !== all.byteLength) throw new Unreachable('the server sent another number of bytes than the index says');
+		return parts;
+	}
+
+	async blocks(numbers: number[]): Promise<(Uint8Array | null)[]> {
+		const answers: (Uint8Array | null)[] = [];
+		for (let i = 0; i < numbers.length; i += BATCH_BLOCKS)
+			answers.push(...await this.someBlocks(numbers.slice(i, i + BATCH_BLOCKS)));
+		return answers;
+	}
+
+	private async someBlocks(numbers: number[]): Promise<(Uint8Array | null)[]> {
+		const all = new Uint8Array(await (await must(await ask(this.base + 'events', Uint32Array.from(numbers)))).arrayBuffer());
+		let at = 0;
+		return numbers.map(() => {
+			if (at + 4 > all.byteLength) throw new Unreachable('an answer of the server was cut');
+			const bytes = u32(all, at);
+			at += 4;
+			if (bytes === UNREADABLE) return null;
+			if (bytes > all.byteLength - at) throw new Unreachable('an answer of the server was cut');
+			return all.subarray(at, at += bytes);
+		});
+	}
+
+	private async maybe(path: string): Promise<Response | null> {
+		const response = await ask(this.base + path);
+		return response.status === 404 || response.status === 204 ? null : must(response);
+	}
+
+	async args(track: number, entry: number): Promise<Record<string, unknown> | null> {
+		const response = await this.maybe(`args?track=${track}&entry=${entry}`);
+		return response && await response.json() as Record<string, unknown> | null;
+	}
+
+	async source(file: number): Promise<string | null> {
+		const response = await this.maybe(`source?file=${file}`);
+		return response && response.text();
+	}
+
+	async compare(): Promise<Record<string, unknown> | null> {
+		const response = await this.maybe('compare.json');
+		return response && await response.json() as Record<string, unknown> | null;
+	}
+
+	held(): number { return 0; }
+}
