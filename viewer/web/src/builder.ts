@@ -65,6 +65,7 @@ export class Builder {
 	private raw: Pointer = 0;      // room in the core
 	private rawBytes = 0;
 	private queue: Promise<void> = Promise.resolve();
+	private inflating: Promise<unknown> = Promise.resolve();
 
 	constructor(init: BuildInit, private readonly say: (message: FromBuild, transfer?: ArrayBufferLike[]) => void) {
 		this.core = new Core(init.module, (tile, bytes) => this.tiles.add(this.core.x.memory.buffer, tile, bytes));
@@ -82,8 +83,10 @@ export class Builder {
 	// Elements are inflated one ahead of the one that is built.
 	feed(feed: Feed): void {
 		const packed = this.decode(feed);
-		const raw = packed && inflate(packed).catch(() => null);
-		this.then(async () => this.element(feed, packed, await raw));
+		const begin = this.inflating.then(() => packed && inflate(packed).catch(() => null));
+		const before = this.queue;
+		this.inflating = Promise.all([begin, before]);
+		this.then(async () => this.element(feed, packed, await begin));
 	}
 
 	private decode(feed: Feed): Uint8Array | null {

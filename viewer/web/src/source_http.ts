@@ -27,23 +27,33 @@ async function must(response: Response): Promise<Response> {
 
 export interface Documents { trace: TraceInfo; functions: FunctionsJson; directory: Uint8Array }
 
+const isReady = (response: Response): boolean => response.status !== 503;
+
 // Asks again until the index is there.
-async function directoryOf(base: string, onProgress: (p: Progress) => void): Promise<Uint8Array> {
+async function wait(base: string, onProgress: (p: Progress) => void): Promise<void> {
 	for (;;) {
-		const response = await ask(base + 'index');
-		if (response.status !== 503) return new Uint8Array(await (await must(response)).arrayBuffer());
 		const progress = await (await must(await ask(base + 'progress'))).json() as Progress;
-		if (progress.complete) continue;
+		if (progress.complete) return;
 		onProgress({ what: String(progress.what), done: Math.min(Number(progress.done) || 0, 0.999), complete: false });
 		await new Promise((resolve) => setTimeout(resolve, POLL_MS));
 	}
 }
 
+// All at once; again if the index, which trace.json tells of, had to be built first.
 export async function openHttp(base: string, onProgress: (p: Progress) => void): Promise<Documents> {
-	const json = async (name: string): Promise<unknown> => (await must(await ask(base + name))).json();
-	const [trace, functions, directory] = await Promise.all([
-		json('trace.json'), json('functions.json'), directoryOf(base, onProgress)]);
-	return { trace: trace as TraceInfo, functions: functions as FunctionsJson, directory };
+	for (;;) {
+		const [trace, functions, index] = await Promise.all(
+			['trace.json', 'functions.json', 'index'].map((name) => ask(base + name)));
+		if (![trace, functions, index].every(isReady)) {
+			await wait(base, onProgress);
+			continue;
+		}
+		return {
+			trace: await (await must(trace)).json() as TraceInfo,
+			functions: await (await must(functions)).json() as FunctionsJson,
+			directory: new Uint8Array(await (await must(index)).arrayBuffer()),
+		};
+	}
 }
 
 export class HttpSource implements Source {

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// main.ts - starts the page: opens the trace, then the timeline and the panels.
+
+import type { Engine, Opened, Progress, Warning } from './engine';
+import { WorkerEngine } from './engine_worker';
+import { EMBED_VERSION, embedVersion, isEmbedded } from './open_embed';
+import { State } from './state';
+import { explain, missing, NotSupported, TooNew } from './trouble';
+
+const PATIENCE_MS = 300;           // before it is said that something takes time
+
+// What tests, and whoever opens the console, may look at.
+interface Vizview {
+	ready: Promise<void>;
+	engine: Engine;
+	state: State;
+	visible: () => unknown;
+	stats: () => Promise<unknown>;
+}
+
+const boot = document.getElementById('boot')!;
+
+function element(name: string, text: string): HTMLElement {
+	const made = document.createElement(name);
+	made.textContent = text;
+	return made;
+}
+
+function showTrouble(warning: Warning, strip: boolean): void {
+	const box = element('div', '');
+	box.className = 'message';
+	box.append(element('h1', warning.what));
+	const list = element('dl', '');
+	for (const [name, text] of [['why', warning.why], ['try', warning.try]] as const)
+		if (text) list.append(element('dt', name), element('dd', text));
+	box.append(list);
+	boot.replaceChildren(box);
+	boot.className = strip ? 'shown strip' : 'shown';
+	boot.setAttribute('role', 'alert');
+}
+
+function showProgress(p: Progress): void {
+	const box = element('div', '');
+	const bar = document.createElement('progress');
+	bar.value = p.done;
+	bar.setAttribute('aria-label', p.what);
+	box.append(element('span', `${p.what}: ${Math.floor(p.done * 100)} %`), bar);
+	boot.replaceChildren(box);
+	boot.className = 'shown';
+}
+
+async function start(engine: WorkerEngine, state: State): Promise<void> {
+	const lacking = missing();
+	if (lacking) throw new NotSupported(lacking);
+	if (isEmbedded() && embedVersion() > EMBED_VERSION)
+		throw new TooNew(`It has layout ${embedVersion()}; this page knows ${EMBED_VERSION}.`);
+	const began = performance.now();
+	let opened: Opened | null = null;
+	const progress = (p: Progress): void => {
+		if (!opened) {
+			if (!p.complete && performance.now() - began > PATIENCE_MS) showProgress(p);
+		} else if (p.complete) {
+			// A new object, so that whoever shows a part of it looks again.
+			opened = { ...opened, complete: true };
+			state.set({ opened });
+		}
+	};
+	opened = await engine.open(progress);
+	boot.className = '';
+	document.title = `${opened.trace.file || opened.trace.title} - vizview`;
+	state.set({ opened, view: { from: 0, to: Math.max(1, opened.trace.duration) } });
+}
+
+const embedded = isEmbedded();
+const engine = new WorkerEngine();
+const state = new State();
+engine.onTrouble = (error) => showTrouble(explain(error, embedded), true);
+const ready = start(engine, state).catch((error) => {
+	showTrouble(explain(error, embedded), false);
+	throw error;
+});
+ready.catch(() => undefined);
+(window as unknown as { vizview: Vizview }).vizview = {
+	ready, engine, state, visible: () => [],
+	stats: async () => ({ engine: engine.stats, worker: await engine.workerStats() }),
+};
