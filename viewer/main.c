@@ -14,6 +14,7 @@
 #include "viewer/diff.h"
 #include "viewer/export.h"
 #include "viewer/human.h"
+#include "viewer/index.h"
 #include "viewer/report.h"
 #include "viewer/tree.h"
 
@@ -48,6 +49,7 @@ static const char help[] =
 	"                                   0: nothing (default: 1,000,000 in html and\n"
 	"                                   speedscope)\n"
 	"      --force                      replace OUT if it exists\n"
+	"  vizview index FILE [-o OUT]      make what a large one needs to open at once\n"
 	"  -h, --help   --version\n"
 	"\n"
 	"Exit status: 0 done, 1 could not, 2 wrong usage.\n"
@@ -304,9 +306,34 @@ static int run_export(struct vz_reader *r, const struct options *options,
 	return rc;
 }
 
+/* What it cost, on standard error: there is no data to print. */
+static void tell_index(const struct vz_index_made *made)
+{
+	double calls = made->entries ? (double)made->entries : 1;
+
+	fprintf(stderr, "%s: %s for %s calls, made in %.2f s\n", made->path,
+		vz_human_bytes(made->bytes).s, vz_human_count(made->entries).s, made->seconds);
+	fprintf(stderr, "bytes a call: trace %.2f, index %.2f, both %.2f\n",
+		(double)made->trace_bytes / calls, (double)made->bytes / calls,
+		(double)(made->trace_bytes + made->bytes) / calls);
+}
+
+static int run_index(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble)
+{
+	const struct vz_index_options index = { .out = options->output };
+	struct vz_index_made made;
+	int rc = vz_index_build(options->file, &index, &made, trouble);
+
+	(void)r;
+	if (rc == 0)
+		tell_index(&made);
+	return rc;
+}
+
 static const struct verb verbs[] = {
 	{ "info", "j", run_info },  { "report", "sntj", run_report }, { "tree", "Tdmj", run_tree },
-	{ "diff", "mj", run_diff }, { "export", "folF", run_export }, { 0 },
+	{ "diff", "mj", run_diff }, { "export", "folF", run_export }, { "index", "o", run_index },
+	{ 0 },
 };
 
 static const struct verb look = { "", "", run_look };

@@ -12,6 +12,7 @@
 
 #include "viewer/blocks.h"
 #include "viewer/intern.h"
+#include "viewer/loader.h"
 #include "viewer/text.h"
 #include "viewer/tracks.h"
 
@@ -498,4 +499,42 @@ int vz_reader_load(struct vz_reader *r, uint32_t i, struct vz_block *head, const
 	if (rc == -EBADMSG)
 		vz_reader_distrust(r, i);
 	return rc;
+}
+
+/* ---- beside it ---- */
+
+struct vz_loader {
+	const struct vz_reader *reader;
+	struct vz_blocks blocks; /* the reader's, but for the buffer */
+};
+
+struct vz_loader *vz_loader_new(const struct vz_reader *r)
+{
+	struct vz_loader *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->reader = r;
+	l->blocks = r->blocks;
+	l->blocks.raw = NULL;
+	l->blocks.raw_cap = 0;
+	return l;
+}
+
+void vz_loader_free(struct vz_loader *l)
+{
+	if (l)
+		free(l->blocks.raw);
+	free(l);
+}
+
+int vz_loader_load(struct vz_loader *l, uint32_t i, struct vz_block *head, const uint8_t **raw)
+{
+	return vz_blocks_load(&l->blocks, vz_reader_block(l->reader, i)->offset, head, raw);
+}
+
+int vz_loader_load_extra(struct vz_loader *l, uint32_t i, struct vz_block *head,
+			 const uint8_t **raw)
+{
+	return vz_blocks_load(&l->blocks, vz_reader_extra(l->reader, i)->offset, head, raw);
 }
