@@ -10,7 +10,8 @@ VZ_PACKAGES_DEMO="gcc libc6-dev cmake ninja-build pkg-config libzstd-dev
 VZ_PACKAGES_TEST="$VZ_PACKAGES_DEMO libcriterion-dev libpython3-dev python3-gevent python3-greenlet
 	uwsgi-core uwsgi-plugin-python3 apache2-bin libapache2-mod-wsgi-py3 postgresql-15
 	postgresql-plpython3-15 util-linux mount strace binutils gcovr clang libclang-rt-dev shellcheck
-	mmdebstrap bubblewrap musl-tools groff-base nodejs chromium firefox-esr fonts-dejavu-core"
+	mmdebstrap bubblewrap musl-tools groff-base nodejs chromium firefox-esr fonts-dejavu-core
+	esbuild node-typescript lld"
 # npm comes with some packages of nodejs, which then refuse Debian's own.
 # shellcheck disable=SC2034 # used where this is sourced
 command -v npm >/dev/null || VZ_PACKAGES_TEST="$VZ_PACKAGES_TEST npm"

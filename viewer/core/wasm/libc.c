@@ -49,6 +49,14 @@ _Noreturn void abort(void)
 
 static void swap(uint8_t *a, uint8_t *b, size_t bytes)
 {
+	for (; bytes >= sizeof(uint64_t); bytes -= sizeof(uint64_t), a += 8, b += 8) {
+		uint64_t x, y;
+
+		__builtin_memcpy(&x, a, sizeof(x));
+		__builtin_memcpy(&y, b, sizeof(y));
+		__builtin_memcpy(a, &y, sizeof(y));
+		__builtin_memcpy(b, &x, sizeof(x));
+	}
 	for (; bytes; bytes--, a++, b++) {
 		uint8_t byte = *a;
 

@@ -8,10 +8,12 @@ import { State } from './state';
 import { explain, missing, NotSupported, TooNew } from './trouble';
 
 const PATIENCE_MS = 300;           // before it is said that something takes time
+const QUIET_MS = 250;              // longer than anybody waits before he asks the engine
 
 // What tests, and whoever opens the console, may look at.
 interface Vizview {
-	ready: Promise<void>;
+	ready: Promise<void>;          // the first picture can be drawn
+	idle: () => Promise<void>;     // all that was asked for is there and drawn
 	engine: Engine;
 	state: State;
 	visible: () => unknown;
@@ -71,6 +73,14 @@ async function start(engine: WorkerEngine, state: State): Promise<void> {
 	state.set({ opened, view: { from: 0, to: Math.max(1, opened.trace.duration) } });
 }
 
+async function idle(): Promise<void> {
+	await ready;
+	for (let quiet = performance.now(); performance.now() - quiet < QUIET_MS;) {
+		await new Promise((resolve) => requestAnimationFrame(resolve));
+		if (engine.stats.pending || !state.now.opened?.complete) quiet = performance.now();
+	}
+}
+
 const embedded = isEmbedded();
 const engine = new WorkerEngine();
 const state = new State();
@@ -81,6 +91,6 @@ const ready = start(engine, state).catch((error) => {
 });
 ready.catch(() => undefined);
 (window as unknown as { vizview: Vizview }).vizview = {
-	ready, engine, state, visible: () => [],
+	ready, idle, engine, state, visible: () => [],
 	stats: async () => ({ engine: engine.stats, worker: await engine.workerStats() }),
 };
