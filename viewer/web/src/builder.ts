@@ -77,7 +77,7 @@ export class Builder {
 
 	private then(what: () => Promise<void>): void {
 		this.queue = this.queue.then(what);
-		this.queue.catch((error: Error) => this.say({ from: 'failure', id: -1, message: error.message, cancelled: false }));
+		this.queue.catch((error: Error) => this.say({ from: 'failure', id: -1, message: error.message, kind: 'other' }));
 	}
 
 	// Elements are inflated one ahead of the one that is built.

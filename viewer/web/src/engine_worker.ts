@@ -7,7 +7,7 @@ import {
 	type Tile, type TraceInfo, Superseded,
 } from './engine';
 import { BadIndex, Directory, LEVELS } from './directory';
-import { functionsOf, type Call, type FromQuery, type Operations, type ToQuery } from './protocol';
+import { functionsOf, type Call, type Failure, type FromQuery, type Operations, type ToQuery } from './protocol';
 import { startWorker } from './embedded';
 import { isEmbedded, openEmbed, unpackEmbed } from './open_embed';
 import { type Documents, openHttp } from './source_http';
@@ -28,8 +28,9 @@ export class WorkerEngine implements Engine {
 	private readonly exclusive = new Map<Exclusive, number>();
 	private lastId = 0;
 	readonly stats: EngineStats = { tileRequests: 0, calls: 0, pending: 0 };
-	// Called when the worker or its source fails for good.
-	onTrouble: (error: Error) => void = () => undefined;
+	private troubled: Error | null = null;
+	// Called when the worker or its source fails, and with null when the next answer comes all the same.
+	onTrouble: (error: Error | null) => void = () => undefined;
 
 	async open(onProgress: (p: Progress) => void): Promise<Opened> {
 		const base = location.href.replace(/[?#].*$/, '').replace(/[^/]*$/, '');
@@ -88,8 +89,10 @@ export class WorkerEngine implements Engine {
 			this.waiting.delete(data.id);
 			this.stats.pending = this.waiting.size;
 			if (!waiting) return;
-			if (data.from === 'answer') waiting.resolve(data.value as never);
-			else waiting.reject(data.cancelled ? new Superseded(data.message) : new Unreachable(data.message));
+			if (data.from === 'answer') {
+				waiting.resolve(data.value as never);
+				if (this.troubled) this.onTrouble(this.troubled = null);
+			} else waiting.reject(this.failed(data));
 		};
 		worker.onerror = (event) => {
 			const error = new Unreachable(event.message || 'the worker has ended');
@@ -97,6 +100,13 @@ export class WorkerEngine implements Engine {
 			this.waiting.clear();
 			this.onTrouble(error);
 		};
+	}
+
+	private failed({ kind, message }: Failure): Error {
+		if (kind === 'cancelled') return new Superseded(message);
+		if (kind === 'other') return new Error(message);
+		this.onTrouble(this.troubled = new Unreachable(message));
+		return this.troubled;
 	}
 
 	private send(message: ToQuery, transfer: ArrayBufferLike[] = []): void {

@@ -84,7 +84,10 @@ async function idle(): Promise<void> {
 const embedded = isEmbedded();
 const engine = new WorkerEngine();
 const state = new State();
-engine.onTrouble = (error) => showTrouble(explain(error, embedded), true);
+engine.onTrouble = (error) => {
+	if (error) showTrouble(explain(error, embedded), true);
+	else boot.className = '';
+};
 const ready = start(engine, state).catch((error) => {
 	showTrouble(explain(error, embedded), false);
 	throw error;

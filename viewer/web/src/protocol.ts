@@ -61,7 +61,10 @@ export type ToQuery = QueryInit | Replace | Extra | Call | { to: 'cancel'; id: n
 
 export type FromQuery =
 	| { from: 'answer'; id: number; value: unknown }
-	| { from: 'failure'; id: number; message: string; cancelled: boolean };
+	| Failure;
+
+export type FailureKind = 'cancelled' | 'unreachable' | 'other';
+export interface Failure { from: 'failure'; id: number; message: string; kind: FailureKind }
 
 export interface BuildInit {
 	to: 'init';
@@ -98,7 +101,7 @@ export interface Built {
 export type FromBuild =
 	| { from: 'progress'; entries: number }
 	| Built
-	| { from: 'failure'; id: -1; message: string; cancelled: boolean };
+	| Failure;                        // id: -1
 
 export interface FunctionsJson {
 	files: string[]; name: string[]; file: number[]; line: number[]; kind: number[];

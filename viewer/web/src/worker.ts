@@ -8,7 +8,7 @@ import { Cancelled, type Ticket } from './jobs';
 import { Queries } from './queries';
 import { EmbedSource } from './source_embed';
 import { HttpSource } from './source_http';
-import type { Source } from './source';
+import { type Source, Unreachable } from './source';
 
 interface Scope {
 	onmessage: ((event: MessageEvent<ToQuery | ToBuild>) => void) | null;
@@ -21,10 +21,8 @@ const say = (message: FromQuery | FromBuild, transfer: ArrayBufferLike[] = []): 
 	scope.postMessage(message, [...new Set(transfer)].filter((b) => b.byteLength) as ArrayBuffer[]);
 
 function fail(id: number, error: unknown): void {
-	say({
-		from: 'failure', id, message: error instanceof Error ? error.message : String(error),
-		cancelled: error instanceof Cancelled,
-	});
+	const kind = error instanceof Cancelled ? 'cancelled' : error instanceof Unreachable ? 'unreachable' : 'other';
+	say({ from: 'failure', id, message: error instanceof Error ? error.message : String(error), kind });
 }
 
 function startQueries(init: QueryInit): (message: ToQuery) => void {
