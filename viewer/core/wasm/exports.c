@@ -6,8 +6,7 @@
  * by itself: where members of structures are, and the making of structures that are arguments.
  * The page allocates with malloc(); pointers are 32 bits, so each is a number to it.
  */
-#include <errno.h>
-#include <stdlib.h>
+#include <stddef.h>
 
 #include "viewer/core/query.h"
 #include "viewer/core/wasm/exports.h"
@@ -174,14 +173,4 @@ VZX_EXPORT const struct vzq_result *vzx_result(const struct vzq_job *job)
 VZX_EXPORT void vzx_free_job(struct vzq_job *job)
 {
 	vzq_job_free(job);
-}
-
-VZX_EXPORT void *vzx_malloc(uint32_t bytes)
-{
-	return malloc(bytes);
-}
-
-VZX_EXPORT void vzx_free(void *p)
-{
-	free(p);
 }

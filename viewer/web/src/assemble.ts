@@ -50,10 +50,10 @@ function finish(core: Core, d: Pointer, overview: Directory): Uint8Array {
 	new DataView(head.buffer).setUint32(HEAD_FLAGS, 0, true);
 	const bytes = core.withBytes(head, (p) => core.x.vzx_directory_finish(d, p, ret));
 	const blob = core.u32(ret);
-	core.x.vzx_free(ret);
+	core.x.free(ret);
 	if (!bytes) throw new OutOfMemory('the index cannot be put together');
 	const directory = core.bytes(blob, bytes);
-	core.x.vzx_free(blob);
+	core.x.free(blob);
 	return directory;
 }
 

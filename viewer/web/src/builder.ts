@@ -148,7 +148,7 @@ export class Builder {
 	private give(row: number, raw: Uint8Array | null): void {
 		const core = this.core, rows = rowsOf(this.directory.bytes);
 		if (raw && raw.byteLength > this.rawBytes) {
-			if (this.raw) core.x.vzx_free(this.raw);
+			if (this.raw) core.x.free(this.raw);
 			this.raw = core.alloc(raw.byteLength);
 			this.rawBytes = raw.byteLength;
 		}
@@ -168,7 +168,7 @@ export class Builder {
 		if (core.x.vzx_build_end(b) < 0) throw new OutOfMemory('no memory is left');
 		const n = core.alloc(4);
 		const blocks = core.x.vzx_build_blocks(b, n), nblocks = core.u32(n);
-		core.x.vzx_free(n);
+		core.x.free(n);
 		this.tracks.push({
 			track, row: core.bytes(core.x.vzx_build_track(b), TRACK_BYTES), tiles: this.tiles.takeRows(),
 			blocks: core.bytes(blocks, nblocks * BLOCK_BYTES), density: core.bytes(core.x.vzx_build_density(b), DENSITY_BYTES),

@@ -11,8 +11,8 @@ export type Pointer = number;
 export interface Exports {
 	memory: WebAssembly.Memory;
 	vzx_layout(): Pointer;
-	vzx_malloc(bytes: number): Pointer;
-	vzx_free(p: Pointer): void;
+	malloc(bytes: number): Pointer;
+	free(p: Pointer): void;
 	vzx_open(directory: Pointer, bytes: number): Pointer;
 	vzx_close(q: Pointer): void;
 	vzx_records(q: Pointer, tile: number, p: Pointer, n: number): Pointer;
@@ -90,12 +90,12 @@ export class Core {
 	double(p: Pointer): number { return new DataView(this.x.memory.buffer).getFloat64(p, true); }
 
 	alloc(bytes: number): Pointer {
-		const p = this.x.vzx_malloc(bytes) >>> 0;
+		const p = this.x.malloc(bytes) >>> 0;
 		if (!p) throw new OutOfMemory('no memory is left');
 		return p;
 	}
 
-	// Free with x.vzx_free().
+	// Free with x.free().
 	put(bytes: Uint8Array): Pointer {
 		const p = this.alloc(bytes.byteLength || 1);
 		new Uint8Array(this.x.memory.buffer).set(bytes, p);
@@ -109,7 +109,7 @@ export class Core {
 		try {
 			return use(p, numbers.length);
 		} finally {
-			this.x.vzx_free(p);
+			this.x.free(p);
 		}
 	}
 
@@ -118,7 +118,7 @@ export class Core {
 		try {
 			return use(p, bytes.byteLength);
 		} finally {
-			this.x.vzx_free(p);
+			this.x.free(p);
 		}
 	}
 
