@@ -4,6 +4,7 @@
 import type { Engine, Opened, Progress, Warning } from './engine';
 import { WorkerEngine } from './engine_worker';
 import { EMBED_VERSION, embedVersion, isEmbedded } from './open_embed';
+import { panelsVisible, startPanels } from './panels/panels';
 import { State } from './state';
 import { explain, missing, NotSupported, TooNew } from './trouble';
 
@@ -16,7 +17,8 @@ interface Vizview {
 	idle: () => Promise<void>;     // all that was asked for is there and drawn
 	engine: Engine;
 	state: State;
-	visible: () => unknown;
+	visible: () => unknown;        // what the timeline drew last
+	panels: () => unknown;         // what the open panel shows
 	stats: () => Promise<unknown>;
 }
 
@@ -70,6 +72,7 @@ async function start(engine: WorkerEngine, state: State): Promise<void> {
 	opened = await engine.open(progress);
 	boot.className = '';
 	document.title = `${opened.trace.file || opened.trace.title} - vizview`;
+	startPanels(engine, state, document.getElementById('panels')!);
 	state.set({ opened, view: { from: 0, to: Math.max(1, opened.trace.duration) } });
 }
 
@@ -94,6 +97,6 @@ const ready = start(engine, state).catch((error) => {
 });
 ready.catch(() => undefined);
 (window as unknown as { vizview: Vizview }).vizview = {
-	ready, idle, engine, state, visible: () => [],
+	ready, idle, engine, state, visible: () => [], panels: panelsVisible,
 	stats: async () => ({ engine: engine.stats, worker: await engine.workerStats() }),
 };
