@@ -37,8 +37,8 @@ export class Context {
 
 	range(): Range {
 		if (this.held) return this.held;
-		const { view } = this.state.now;
-		if (this.jumped && near(view, this.jumped.view)) return this.jumped.range;
+		const { view, selection } = this.state.now;
+		if (this.jumped && selection.kind === 'slice' && near(view, this.jumped.view)) return this.jumped.range;
 		this.jumped = null;
 		return running(this.opened, this.state.range());
 	}
@@ -69,7 +69,8 @@ export class Context {
 		if (length > span) wide = length * 1.25;
 		else if (length < span / 500) wide = clamp(length * 20, Math.min(2000, span), span);
 		const seen = wide === span && slice.start >= view.from && slice.end <= view.to;
-		const from = Math.round((slice.start + slice.end) / 2 - wide / 2);
+		const all = Math.max(wide, this.opened!.trace.duration);
+		const from = Math.round(clamp((slice.start + slice.end) / 2 - wide / 2, 0, all - wide));
 		const to = seen ? view : { from, to: from + Math.round(wide) };
 		this.jumped = { view: to, range };
 		this.leading = true; // until the state has told everybody

@@ -7,7 +7,7 @@
 import { duration, percent, place, title } from '../units';
 import type { Calls } from './calls';
 import type { Context } from './context';
-import { button, clamp, el, fill, themed } from './dom';
+import { clamp, el, fill, themed } from './dom';
 import { ink, swatch } from './paint';
 import { plural } from './text';
 
@@ -79,6 +79,7 @@ export class FlameView {
 
 	zoom(node: number, remember = true): void {
 		if (node === this.zoomed) return;
+		this.leave();
 		if (remember) this.past.push(this.zoomed);
 		this.zoomed = node;
 		this.breadcrumbs();
@@ -96,7 +97,7 @@ export class FlameView {
 		const f = this.ctx.opened?.functions, zero = this.canvas.getBoundingClientRect();
 		return {
 			zoomed: this.zoomed, selected: this.selected,
-			boxes: this.boxes.map((b) => ({
+			boxes: [...this.boxes].sort((a, b) => a.y - b.y || a.x - b.x).map((b) => ({
 				kind: ['call', 'more', 'other'][b.kind], name: !f ? '' : b.kind === Kind.Call ? this.nameOf(b.node) : this.more(b),
 				fn: b.kind === Kind.Call && b.node ? this.calls!.tree.fn[b.node] : -1, ns: b.ns,
 				x: zero.left + b.x, y: zero.top + b.y, width: b.w, height: ROW,
@@ -301,6 +302,7 @@ export class FlameView {
 
 	private onKey(event: KeyboardEvent): void {
 		if (!this.calls || event.ctrlKey || event.metaKey || event.altKey || !this.step(event.key)) return;
+		this.leave();
 		event.preventDefault();
 		event.stopPropagation();
 	}
@@ -321,13 +323,12 @@ export class FlameView {
 	}
 
 	private breadcrumbs(): void {
-		this.crumbs.hidden = !this.zoomed;
-		if (!this.zoomed) return fill(this.crumbs);
+		if (!this.zoomed) return fill(this.crumbs, el('b', { text: 'All' }));
 		const path = this.calls!.path(this.zoomed), shown = path.length > 7 ? [0, ...path.slice(-5)] : path;
-		fill(this.crumbs, button('↑', 'Zoom out (Escape)', () => this.back()), shown.flatMap((node, i) => {
+		fill(this.crumbs, shown.flatMap((node, i) => {
 			const last = node === this.zoomed, gap = i === 1 && shown.length < path.length ? ' › …' : '';
 			const name = i ? this.nameOf(node) : 'All';
-			return [i ? el('span', { class: 'p-dim', text: gap + ' › ' }) : ' ',
+			return [i ? el('span', { class: 'p-dim', text: gap + ' › ' }) : null,
 				last ? el('b', { text: name }) : el('button', {
 					type: 'button', class: 'p-link', text: name, onclick: () => this.zoom(node),
 				})];

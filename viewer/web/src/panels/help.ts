@@ -9,20 +9,21 @@ import { plural, wallClock } from './text';
 
 const KEYS: [string, [string, string][]][] = [
 	['Timeline', [
-		['w s', 'zoom in, out (also the wheel)'], ['a d', 'move left, right (also drag)'], ['f', 'zoom to the selection'],
-		['0', 'the whole trace'], ['Shift drag', 'select and measure a range'], ['Backspace', 'go back to where you were'],
+		['w s', 'zoom in, out (also the wheel)'], ['a d', 'move left, right (also drag)'], ['f', 'zoom to the selection; again: back'],
+		['0', 'the whole trace'], ['Shift drag', 'select and measure a range'], ['Alt Shift drag', 'of these threads only'],
+		['Page Up', 'scroll the threads; Page Down'], ['Backspace', 'back to where you were'],
 	]],
 	['Selected call', [
-		['↑ ↓', 'caller, first call'], ['← →', 'neighbour before, after'], ['n Shift n', 'next, previous call of the function'],
+		['↑ ↓', 'its caller, its first call'], ['← →', 'the call before, after'], ['n p', 'next, previous call of the function'],
 		['c', 'copy what the panel shows as text'], ['Shift c', 'copy it as JSON'], ['Escape', 'select nothing'],
 	]],
-	['Find', [['/', 'find functions and files'], ['Enter', 'next hit'], ['Shift Enter', 'hit before'], ['Escape', 'clear']]],
+	['Find', [['/', 'find functions and files'], ['Enter', 'next call that is found'], ['Shift Enter', 'the one before'], ['Escape', 'find nothing']]],
 	['Tables and trees', [
 		['↑ ↓ Home End', 'go from row to row'], ['Enter', 'next call of the function in the timeline'],
 		['Shift Enter', 'call before'], ['← →', 'close, open a row of the tree'], ['*', 'open all beside it'], ['h', 'open the hot path'],
 	]],
 	['Flame graphs', [
-		['click, Enter', 'zoom in'], ['Escape', 'zoom back'], ['arrows', 'caller, calls, neighbours'], ['Home', 'all'], ['double click', 'next call in the timeline'],
+		['Enter', 'zoom in (also a click)'], ['Escape', 'zoom back'], ['↑ ↓ ← →', 'caller, calls, neighbours'], ['Home', 'all'],
 	]],
 	['Panels', [['Tab', 'next control'], ['← →', 'other panel, on the tabs'], ['?', 'this help']]],
 ];

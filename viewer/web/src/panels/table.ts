@@ -114,7 +114,7 @@ export class Table implements Panel {
 			text: (r) => r.seen ? duration(value(r)) : 'unknown',
 		});
 		const time = (label: 'Self' | 'Total', of: string, value: (r: FunctionRow) => number): Column<FunctionRow> => ({
-			label, title: of, width: '148px', value, text: (r) => duration(value(r)), bar: (r) => value(r) / busy(),
+			label, title: of, width: '136px', value, text: (r) => duration(value(r)), bar: (r) => value(r) / busy(),
 			node: (r) => [el('span', { text: duration(value(r)) }), el('small', { text: percent(value(r), busy()) })],
 		});
 		return [
@@ -122,15 +122,15 @@ export class Table implements Panel {
 				value: (r) => title(ctx.opened!.functions, r.fn), node: (r) => functionNodes(ctx.opened!.functions, r.fn) },
 			{ label: 'Calls', title: 'Entries in the range; goings on of generators and coroutines not counted', width: '88px',
 				value: (r) => r.calls, text: (r) => count(r.calls) },
-			{ label: 'Resumes', title: 'Goings on of generators and coroutines', width: '80px', least: 1180,
+			{ label: 'Resumes', title: 'Goings on of generators and coroutines', width: '80px', least: 1380,
 				value: (r) => r.resumes, text: (r) => r.resumes ? count(r.resumes) : '' },
 			time('Total', 'Time in it and in what it called, within the range; recursion counted once', (r) => r.total),
 			time('Self', 'Time in itself, within the range', (r) => r.self),
 			ns('Mean', 'Mean duration of the stays that ended in the range and were seen whole', (r) => r.mean, 560),
-			ns('p50', 'Half of the stays took at most so long; ' + BOUND, (r) => r.p50, 960),
-			ns('p99', '99 % of the stays took at most so long; ' + BOUND, (r) => r.p99, 760),
+			ns('p50', 'Half of the stays took at most so long; ' + BOUND, (r) => r.p50, 1080),
+			ns('p99', '99 % of the stays took at most so long; ' + BOUND, (r) => r.p99, 860),
 			ns('Max', 'Longest stay that ended in the range and was seen whole', (r) => r.max, 660),
-			...this.raised ? [{ label: 'Raised', title: 'Stays that an exception ended', width: '72px', least: 1040,
+			...this.raised ? [{ label: 'Raised', title: 'Stays that an exception ended', width: '72px', least: 1280,
 				value: (r: FunctionRow) => r.raised, text: (r: FunctionRow) => r.raised ? count(r.raised) : '' }] : [],
 		];
 	}
