@@ -80,14 +80,15 @@ export class Butterfly implements Panel {
 			return fill(this.root, head, empty('It was not called in this range.',
 				button('Its next call', 'Go to it in the timeline', () => void this.ctx.next(fn))));
 		}
-		const views = this.views ??= { up: this.view('Callers of ' + name, name, true), down: this.view('Called by ' + name, name, false) };
+		const views = this.views ??= { up: this.view('Callers', true), down: this.view('Callees', false) };
 		fill(this.root, head, el('div', 'p-butterfly',
-			el('h3', null, 'Callers'), views.up.root, el('h3', null, 'Callees'), views.down.root));
+			views.up.root, views.down.root));
 		views.up.show(callers);
 		views.down.show(callees);
 	}
 
-	private view(label: string, root: string, up: boolean): FlameView {
-		return new FlameView(this.ctx, { label, root, up });
+	private view(heading: string, up: boolean): FlameView {
+		const root = title(this.ctx.opened!.functions, this.fn);
+		return new FlameView(this.ctx, { label: heading + ' of ' + root, heading, root, fn: this.fn, up });
 	}
 }

@@ -14,7 +14,9 @@ import { plural } from './text';
 export interface FlameOptions {
 	label: string;
 	root: string;                       // what node 0 is
+	fn?: number;                        // and of which function
 	up: boolean;                        // the root is at the bottom
+	heading?: string;                   // with it, all that is said stands in one line above
 	pick?(node: number): void;
 }
 
@@ -50,7 +52,8 @@ export class FlameView {
 			onmousemove: (e: MouseEvent) => this.onMove(e), onmouseleave: () => this.leave(),
 			onclick: (e: MouseEvent) => this.onClick(e), ondblclick: (e: MouseEvent) => this.onDouble(e),
 		}, this.canvas, this.spacer);
-		this.root = el('div', 'p-flamebox', this.crumbs, this.scroller, this.status);
+		this.root = el('div', 'p-flamebox', ...options.heading
+			? [el('h3', null, options.heading, this.crumbs, this.status), this.scroller] : [this.crumbs, this.scroller, this.status]);
 		new ResizeObserver(() => this.resize()).observe(this.scroller);
 	}
 
@@ -99,7 +102,7 @@ export class FlameView {
 			zoomed: this.zoomed, selected: this.selected,
 			boxes: [...this.boxes].sort((a, b) => a.y - b.y || a.x - b.x).map((b) => ({
 				kind: ['call', 'more', 'other'][b.kind], name: !f ? '' : b.kind === Kind.Call ? this.nameOf(b.node) : this.more(b),
-				fn: b.kind === Kind.Call && b.node ? this.calls!.tree.fn[b.node] : -1, ns: b.ns,
+				fn: b.kind === Kind.Call ? this.fnOf(b.node) : -1, ns: b.ns,
 				x: zero.left + b.x, y: zero.top + b.y, width: b.w, height: ROW,
 			})),
 		};
@@ -178,10 +181,10 @@ export class FlameView {
 		pen.font = '12px system-ui, "DejaVu Sans", sans-serif';
 		pen.textBaseline = 'middle';
 		for (const b of this.boxes) {
-			const call = b.kind === Kind.Call && b.node > 0, fn = this.calls.tree.fn[b.node];
+			const fn = this.fnOf(b.node), call = b.kind === Kind.Call && fn >= 0;
 			const far = above.has(b.node) && b.kind === Kind.Call || find && call && !this.ctx.hits.has(fn);
 			pen.globalAlpha = far ? 0.4 : 1;
-			pen.fillStyle = b.kind === Kind.Call && !b.node ? top : call ? swatch(fn, this.calls.tree.total[b.node] / Math.max(1, this.calls.tree.calls[b.node])) : grey;
+			pen.fillStyle = call ? swatch(fn, this.calls.tree.total[b.node] / Math.max(1, this.calls.tree.calls[b.node])) : b.kind === Kind.Call ? top : grey;
 			pen.fillRect(b.x, b.y, Math.max(0.6, b.w - (b.w > 3 ? 1 : 0)), ROW - 1);
 			if (b.w > TEXT) {
 				pen.globalAlpha = far ? 0.75 : 1;
@@ -218,6 +221,8 @@ export class FlameView {
 		return n > 1 ? text.slice(0, n) + '…' : '';
 	}
 
+	private fnOf(node: number): number { return node ? this.calls!.tree.fn[node] : this.options.fn ?? -1; }
+
 	private nameOf(node: number): string {
 		return node ? title(this.ctx.opened!.functions, this.calls!.tree.fn[node]) : this.options.root;
 	}
@@ -233,16 +238,17 @@ export class FlameView {
 		const box = this.selected >= 0 ? this.lines(this.selected) : [];
 		fill(this.status, box.length ? box.join('  ·  ')
 			: el('span', { class: 'p-dim', text: 'Click a box to zoom into it, Escape to go back.' }));
+		this.status.title = box.join('\n');
 	}
 
 	private lines(node: number): string[] {
 		const calls = this.calls!, { tree } = calls, f = this.ctx.opened!.functions;
 		const all = tree.total[0], up = calls.tree.parent[node];
 		return [
-			this.nameOf(node), ...node ? [place(f, tree.fn[node])] : [],
+			this.nameOf(node), this.fnOf(node) >= 0 ? place(f, this.fnOf(node)) : '',
 			`${duration(tree.total[node])}, ${percent(tree.total[node], all)}` +
 				(node && up ? ` (${percent(tree.total[node], tree.total[up])} of its caller)` : ''),
-			'self ' + duration(tree.self[node]), ...node ? [plural(tree.calls[node], 'call')] : [],
+			'self ' + duration(tree.self[node]), this.fnOf(node) >= 0 ? plural(tree.calls[node], 'call') : '',
 		].filter(Boolean);
 	}
 
@@ -297,7 +303,7 @@ export class FlameView {
 
 	private onDouble(event: MouseEvent): void {
 		const b = this.hit(event);
-		if (b?.kind === Kind.Call && b.node) void this.ctx.next(this.calls!.tree.fn[b.node]);
+		if (b?.kind === Kind.Call && this.fnOf(b.node) >= 0) void this.ctx.next(this.fnOf(b.node));
 	}
 
 	private onKey(event: KeyboardEvent): void {

@@ -11,7 +11,7 @@ const KEYS: [string, [string, string][]][] = [
 	['Timeline', [
 		['w s', 'zoom in, out (also the wheel)'], ['a d', 'move left, right (also drag)'], ['f', 'zoom to the selection; again: back'],
 		['0', 'the whole trace'], ['Shift drag', 'select and measure a range'], ['Alt Shift drag', 'of these threads only'],
-		['Page Up', 'scroll the threads; Page Down'], ['Backspace', 'back to where you were'],
+		['PageUp PageDown', 'scroll the threads'], ['Backspace', 'back to where you were'],
 	]],
 	['Selected call', [
 		['↑ ↓', 'its caller, its first call'], ['← →', 'the call before, after'], ['n p', 'next, previous call of the function'],

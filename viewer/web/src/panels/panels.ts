@@ -48,9 +48,9 @@ class Panels {
 			ctx.show(name as PanelName);
 		});
 		this.help = new Help(() => ctx.opened);
-		this.bar = el('div', 'p-bar-top', this.tabs.bar, el('span', 'p-grow'), this.warn,
-			button('About', 'What this trace is', () => this.help.open('about')), button('?', 'Keys and help (?)', () => this.help.open('keys')), this.fold);
-		fill(this.body, el('div', 'p-of', this.heading, this.hold), ...this.panels.map((p) => p.root));
+		this.bar = el('div', 'p-bar-top', this.tabs.bar, el('div', 'p-of', this.heading, this.hold), this.warn,
+			button('?', 'Keys, and what this trace is (?)', () => this.help.open('keys')), this.fold);
+		fill(this.body, ...this.panels.map((p) => p.root));
 		root.classList.add('p-panels');
 		fill(root, this.bar, hints(), this.body);
 		document.addEventListener('keydown', (e) => this.onKey(e));
@@ -112,7 +112,7 @@ class Panels {
 		this.timer = 0;
 		const { opened, panelOpen } = this.state.now, { panel, changed } = this;
 		this.changed = new Set();
-		this.heading.hidden = this.hold.hidden = !opened || !panel.ranged;
+		this.heading.hidden = this.hold.hidden = !opened || !panel.ranged || !panelOpen;
 		if (!panelOpen) return;
 		for (const wait of this.root.querySelectorAll('.p-wait')) wait.remove();
 		if (!opened) return this.wait('The trace is being opened.');
@@ -133,6 +133,7 @@ class Panels {
 		const whole = range.from <= 0 && range.to >= opened!.trace.duration;
 		const what = held ? 'Held range' : selection.kind === 'range' ? 'Selected range' : whole ? 'Whole trace' : 'Visible range';
 		fill(this.heading, el('b', { text: what }), ' ' + rangeText(range), el('span', { text: tracksText(opened!, range.tracks) }));
+		this.heading.title = this.heading.textContent!;
 		this.hold.setAttribute('aria-pressed', String(held));
 	}
 

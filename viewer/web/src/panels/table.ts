@@ -67,6 +67,8 @@ export class Table implements Panel {
 	}
 
 	private trouble(text: string): void {
+		this.sums = null;
+		this.note.textContent = '';
 		fill(this.box, empty('The functions of this range cannot be shown.', text));
 	}
 

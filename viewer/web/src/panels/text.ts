@@ -65,7 +65,7 @@ export function tracksText(opened: Opened, tracks: number[] | null): string {
 // Moments as exact as a range of that length needs.
 export function rangeText(range: Range): string {
 	const near = (range.to - range.from) / 1000;
-	return `${duration(range.to - range.from)}, from ${moment(range.from, near)} to ${moment(range.to, near)}`;
+	return duration(range.to - range.from) + (range.from > 0 ? ' from ' + moment(range.from, near) : '');
 }
 
 // Where a call was, one frame a line, the caller above what it called.
