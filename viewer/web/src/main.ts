@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 // main.ts - starts the page: opens the trace, then the timeline and the panels.
 
-import type { Engine, Opened, Progress, Warning } from './engine';
+import type { Engine, Opened, Warning } from './engine';
 import { WorkerEngine } from './engine_worker';
 import { EMBED_VERSION, embedVersion, isEmbedded } from './open_embed';
+import { startApp } from './app';
 import { panelsVisible, startPanels } from './panels/panels';
 import { State } from './state';
+import { idle as timelineIdle, visible } from './timeline/timeline';
 import { explain, missing, NotSupported, TooNew } from './trouble';
 
-const PATIENCE_MS = 300;           // before it is said that something takes time
 const QUIET_MS = 250;              // longer than anybody waits before he asks the engine
 
 // What tests, and whoever opens the console, may look at.
@@ -43,42 +44,27 @@ function showTrouble(warning: Warning, strip: boolean): void {
 	boot.setAttribute('role', 'alert');
 }
 
-function showProgress(p: Progress): void {
-	const box = element('div', '');
-	const bar = document.createElement('progress');
-	bar.value = p.done;
-	bar.setAttribute('aria-label', p.what);
-	box.append(element('span', `${p.what}: ${Math.floor(p.done * 100)} %`), bar);
-	boot.replaceChildren(box);
-	boot.className = 'shown';
-}
-
 async function start(engine: WorkerEngine, state: State): Promise<void> {
 	const lacking = missing();
 	if (lacking) throw new NotSupported(lacking);
 	if (isEmbedded() && embedVersion() > EMBED_VERSION)
 		throw new TooNew(`It has layout ${embedVersion()}; this page knows ${EMBED_VERSION}.`);
-	const began = performance.now();
-	let opened: Opened | null = null;
-	const progress = (p: Progress): void => {
-		if (!opened) {
-			if (!p.complete && performance.now() - began > PATIENCE_MS) showProgress(p);
-		} else if (p.complete) {
-			// A new object, so that whoever shows a part of it looks again.
-			opened = { ...opened, complete: true };
-			state.set({ opened });
-		}
-	};
-	opened = await engine.open(progress);
-	boot.className = '';
-	document.title = `${opened.trace.file || opened.trace.title} - vizview`;
+	const app = startApp(engine, state, document.getElementById('app')!);
 	startPanels(engine, state, document.getElementById('panels')!);
+	let opened: Opened | null = null;
+	opened = await engine.open((progress) => {
+		app.progress(progress);
+		// A new object, so that whoever shows a part of it looks again.
+		if (opened && progress.complete) state.set({ opened: opened = { ...opened, complete: true } });
+	});
+	document.title = `${opened.trace.file || opened.trace.title} - vizview`;
 	state.set({ opened, view: { from: 0, to: Math.max(1, opened.trace.duration) } });
 }
 
 async function idle(): Promise<void> {
 	await ready;
 	for (let quiet = performance.now(); performance.now() - quiet < QUIET_MS;) {
+		await timelineIdle();
 		await new Promise((resolve) => requestAnimationFrame(resolve));
 		if (engine.stats.pending || !state.now.opened?.complete) quiet = performance.now();
 	}
@@ -97,6 +83,6 @@ const ready = start(engine, state).catch((error) => {
 });
 ready.catch(() => undefined);
 (window as unknown as { vizview: Vizview }).vizview = {
-	ready, idle, engine, state, visible: () => [], panels: panelsVisible,
+	ready, idle, engine, state, visible, panels: panelsVisible,
 	stats: async () => ({ engine: engine.stats, worker: await engine.workerStats() }),
 };
