@@ -121,10 +121,12 @@ static void put_tail(struct json *j, uint64_t until_ns)
 	vz_out_format(j->out,
 		      "\n],\"displayTimeUnit\":\"ns\",\"viztracer_metadata\":{\"version\":"
 		      "\"1.0.0\",\"producer\":\"vizattach " VZ_VERSION "\",\"overflow\":false,"
-		      "\"truncated\":%s,\"baseTimeNanoseconds\":%lld},"
-		      "\"file_info\":{\"files\":{},\"functions\":{}}}\n",
-		      damage.cut || until_ns ? "true" : "false",
-		      (long long)(h->start_unix_ns - h->start_mono_ns));
+		      "\"truncated\":%s",
+		      damage.cut || until_ns ? "true" : "false");
+	if (h->start_unix_ns)
+		vz_out_format(j->out, ",\"baseTimeNanoseconds\":%lld",
+			      (long long)(h->start_unix_ns - h->start_mono_ns));
+	vz_out_text(j->out, "},\"file_info\":{\"files\":{},\"functions\":{}}}\n");
 }
 
 int vz_export_json(struct vz_reader *r, const struct vz_export_options *options, struct vz_out *out)

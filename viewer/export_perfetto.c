@@ -208,8 +208,9 @@ static void write_wall_clock(struct perfetto *p)
 	struct message snapshot = { 0 }, packet = { 0 };
 
 	put_clock(&snapshot, CLOCK_BOOTTIME, p->base_ns, false);
-	put_clock(&snapshot, CLOCK_REALTIME, h->start_unix_ns - (h->start_mono_ns - p->base_ns),
-		  false);
+	if (h->start_unix_ns)
+		put_clock(&snapshot, CLOCK_REALTIME,
+			  h->start_unix_ns - (h->start_mono_ns - p->base_ns), false);
 	put_uint(&packet, PACKET_SEQUENCE_ID, 1);
 	put_message(&packet, PACKET_CLOCK_SNAPSHOT, &snapshot);
 	write_packet(p, &packet);

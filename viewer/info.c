@@ -33,7 +33,7 @@ static void put_recording(struct vz_out *out, const struct vz_reader *r, const s
 	vz_reader_totals(r, &totals);
 	snprintf(process, sizeof(process), "%s (pid %u)", vz_export_process(r), h->pid);
 	put_line(out, "process", process);
-	put_line(out, "recorded", vz_human_date(h->start_unix_ns).s);
+	put_line(out, "recorded", h->start_unix_ns ? vz_human_date(h->start_unix_ns).s : "unknown");
 	put_line(out, "duration", vz_human_time(t1_ns - t0_ns).s);
 	vz_out_format(out, "%-12s %s", "calls", vz_human_count(calls).s);
 	if (all->resumes)

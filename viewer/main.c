@@ -15,6 +15,7 @@
 #include "viewer/export.h"
 #include "viewer/human.h"
 #include "viewer/index.h"
+#include "viewer/open.h"
 #include "viewer/report.h"
 #include "viewer/tree.h"
 
@@ -49,6 +50,8 @@ static const char help[] =
 	"                                   0: nothing (default: 1,000,000 in html and\n"
 	"                                   speedscope)\n"
 	"      --force                      replace OUT if it exists\n"
+	"  vizview import FILE [-o OUT]     make a trace of Chrome's JSON (VizTracer's and\n"
+	"                                   others'); all verbs above take it as it is, too\n"
 	"  vizview index FILE [-o OUT]      make what a large one needs to open at once\n"
 	"  -h, --help   --version\n"
 	"\n"
@@ -60,6 +63,7 @@ static const char help[] =
 
 struct options {
 	const char *file;
+	const char *trace; /* the same, or where the import of it is kept */
 	const char *other; /* second trace, of verbs that compare */
 	const char *format;
 	const char *output;
@@ -176,7 +180,8 @@ static int run_diff(struct vz_reader *r, const struct options *options, struct v
 	};
 	struct vz_reader *other;
 	struct vz_out out;
-	int rc = vz_reader_open(options->other, &other, trouble);
+	char trace[VZ_OPEN_PATH_BYTES];
+	int rc = vz_open(options->other, trace, &other, trouble);
 
 	if (rc < 0)
 		return rc;
@@ -322,7 +327,7 @@ static int run_index(struct vz_reader *r, const struct options *options, struct 
 {
 	const struct vz_index_options index = { .out = options->output };
 	struct vz_index_made made;
-	int rc = vz_index_build(options->file, &index, &made, trouble);
+	int rc = vz_index_build(options->trace, &index, &made, trouble);
 
 	(void)r;
 	if (rc == 0)
@@ -330,10 +335,18 @@ static int run_index(struct vz_reader *r, const struct options *options, struct 
 	return rc;
 }
 
+/* Begins without a trace. */
+static int run_import(struct vz_reader *r, const struct options *options,
+		      struct vz_trouble *trouble)
+{
+	(void)r;
+	return vz_open_import(options->file, options->output, options->force, trouble);
+}
+
 static const struct verb verbs[] = {
 	{ "info", "j", run_info },  { "report", "sntj", run_report }, { "tree", "Tdmj", run_tree },
 	{ "diff", "mj", run_diff }, { "export", "folF", run_export }, { "index", "o", run_index },
-	{ 0 },
+	{ "import", "oF", run_import }, { 0 },
 };
 
 static const struct verb look = { "", "", run_look };
@@ -493,7 +506,8 @@ int main(int argc, char **argv)
 {
 	struct options options = { .report = { .top = DEFAULT_TOP }, .tree = { .min_percent = 1 } };
 	struct vz_trouble trouble;
-	struct vz_reader *reader;
+	struct vz_reader *reader = NULL;
+	char trace[VZ_OPEN_PATH_BYTES];
 	const struct verb *verb;
 	int rc;
 
@@ -505,7 +519,8 @@ int main(int argc, char **argv)
 		vz_trouble_print(&trouble);
 	if (rc != 0)
 		return rc < 0 ? EXIT_USAGE : 0;
-	rc = vz_reader_open(options.file, &reader, &trouble);
+	options.trace = trace;
+	rc = verb->run == run_import ? 0 : vz_open(options.file, trace, &reader, &trouble);
 	if (rc == 0) {
 		rc = verb->run(reader, &options, &trouble);
 		vz_reader_free(reader);
