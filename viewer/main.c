@@ -50,7 +50,7 @@ static const char help[] =
 	"                                   0: nothing (default: 1,000,000 in html and\n"
 	"                                   speedscope)\n"
 	"      --force                      replace OUT if it exists\n"
-	"  vizview import FILE [-o OUT]     make a trace of Chrome's JSON (VizTracer ...);\n"
+	"  vizview import FILE [-o OUT]     make a trace of Chrome's JSON (VizTracer);\n"
 	"                                   the verbs above take it as it is, too\n"
 	"  vizview index FILE [-o OUT]      make what a large one needs to open at once\n"
 	"  -h, --help   --version\n"
