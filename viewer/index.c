@@ -34,6 +34,12 @@ void vz_index_range(const struct vz_reader *r, uint64_t *zero_ns, uint64_t *dura
 		if (entry->t1_ns > end)
 			end = entry->t1_ns;
 	}
+	for (uint32_t i = 0; i < vz_reader_nextras(r); i++) {
+		const struct vz_index_entry *entry = vz_reader_extra(r, i);
+
+		if (entry->type == VZ_BLOCK_SAMPLES && entry->t1_ns > end)
+			end = entry->t1_ns;
+	}
 	for (uint32_t i = 0; i < vz_reader_ntracks(r); i++)
 		if (vz_reader_track(r, i)->end_ns > end)
 			end = vz_reader_track(r, i)->end_ns;
@@ -168,12 +174,4 @@ const uint8_t *vz_index_tile(const struct vz_index *index, uint32_t i, size_t *b
 		return NULL;
 	*bytes = index->view.tiles[i].bytes;
 	return index->map + index->view.tiles[i].offset;
-}
-
-int vz_index_overview(const struct vz_index *index, uint8_t **ret, size_t *bytes)
-{
-	(void)index;
-	(void)ret;
-	(void)bytes;
-	return -ENOSYS;
 }

@@ -129,22 +129,19 @@ static int on_leave(void *ctx, const struct vz_visit *at)
 	return rc < 0 ? rc : vz_sums_leave(&b->sums, at->stack, at->depth, at->how, begin, ns);
 }
 
+/* What is not known is what followed the last event, or the begin of the track. */
 static int on_lost(void *ctx, const struct vz_visit *at)
 {
 	struct vz_build *b = ctx;
-	uint64_t ns = vz_build_time(b, at->ns);
-	int rc;
+	uint64_t ns = vz_build_time(b, at->ns), start = b->event_ns < ns ? b->event_ns : ns;
 
 	if (at->lost) {
 		b->track.lost += at->lost;
-		rc = add_gap(b, b->event_ns < ns ? b->event_ns : ns, ns, at->lost);
 		b->event_ns = ns;
-		return rc;
+		return add_gap(b, start, ns, at->lost);
 	}
 	b->track.holes++;
-	if (b->nblocks)
-		b->blocks[b->nblocks - 1].flags |= VZI_BLOCK_AFTER_HOLE;
-	return add_gap(b, ns, b->hole_end, 0);
+	return add_gap(b, b->event_ns, b->hole_end, 0);
 }
 
 /* ---- blocks ---- */
@@ -193,6 +190,7 @@ int vz_build_block(struct vz_build *b, uint32_t number, const struct vz_block *h
 		   const uint8_t *raw)
 {
 	struct vzi_block *block = new_block(b);
+	uint32_t holes = b->track.holes;
 	int rc = VZ_STEPS_NONSENSE;
 
 	if (!block)
@@ -216,6 +214,8 @@ int vz_build_block(struct vz_build *b, uint32_t number, const struct vz_block *h
 	b->hole_end = block->t0_ns;
 	if (rc == 0)
 		rc = vz_steps_events(&b->steps);
+	if (b->track.holes > holes)
+		block->flags |= VZI_BLOCK_AFTER_HOLE;
 	return rc < 0 ? rc : 0;
 }
 
@@ -265,6 +265,7 @@ void vz_build_free(struct vz_build *b)
 	vz_tile_writer_fini(&b->writer);
 	vz_runs_fini(&b->runs);
 	vz_sums_fini(&b->sums);
+	vz_samples_fini(&b->samples);
 	free(b->blocks);
 	free(b->gaps);
 	free(b);
@@ -285,12 +286,14 @@ int vz_build_end(struct vz_build *b)
 	if (rc == 0 && b->nblocks)
 		rc = vz_sums_cut(&b->sums, &b->writer, &b->line, track->end_ns, b->blocks,
 				 b->nblocks - 1);
-	if (rc == 0)
+	if (rc == 0 && b->nblocks)
 		rc = vz_sums_end(&b->sums, &b->writer, track->end_ns, b->blocks, b->nblocks);
 	if (rc == 0)
 		rc = vz_runs_end(&b->runs, &b->writer);
 	if (rc == 0)
 		rc = write_gaps(b);
+	if (rc == 0)
+		rc = vz_samples_end(&b->samples, &b->writer);
 	track->nblocks = b->nblocks;
 	track->nnodes = b->sums.paths.nnodes;
 	track->left_calls = b->sums.paths.left_calls;

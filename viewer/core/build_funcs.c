@@ -226,7 +226,7 @@ int vz_funcs_flush(struct vz_funcs *f, struct vz_tile_writer *w, struct vzi_tile
 	}
 	vz_set_clear(&l->set);
 	l->nspreads = 0;
-	return rc < 0 || !tile->count ? rc : vz_tile_send(w, tile);
+	return rc < 0 ? rc : vz_tile_send(w, tile);
 }
 
 /* ---- one block ---- */
@@ -327,5 +327,5 @@ int vz_funcs_block(struct vz_funcs *f, struct vz_tile_writer *w, struct vzi_tile
 		tile->count++;
 	}
 	vz_set_clear(&f->set);
-	return rc < 0 || !tile->count ? rc : vz_tile_send(w, tile);
+	return rc < 0 ? rc : vz_tile_send(w, tile);
 }

@@ -205,7 +205,7 @@ int vz_paths_flush(struct vz_paths *p, struct vz_tile_writer *w, struct vzi_tile
 		tile->count++;
 	}
 	vz_set_clear(&l->set);
-	return rc < 0 || !tile->count ? rc : vz_tile_send(w, tile);
+	return rc < 0 ? rc : vz_tile_send(w, tile);
 }
 
 int vz_paths_block(struct vz_paths *p, struct vz_tile_writer *w, struct vzi_tile *tile)
@@ -234,7 +234,7 @@ int vz_paths_block(struct vz_paths *p, struct vz_tile_writer *w, struct vzi_tile
 		tile->count++;
 	}
 	vz_set_clear(&p->set);
-	return rc < 0 || !tile->count ? rc : vz_tile_send(w, tile);
+	return rc < 0 ? rc : vz_tile_send(w, tile);
 }
 
 /* Node 0 is written as 0, 0. */

@@ -204,6 +204,29 @@ int vz_sums_cut(struct vz_sums *s, struct vz_tile_writer *w, const struct vz_lin
 int vz_sums_end(struct vz_sums *s, struct vz_tile_writer *w, uint64_t ns,
 		const struct vzi_block *blocks, uint32_t n);
 
+/* ---- build_samples.c ---- */
+
+struct vz_sample {
+	uint64_t start, end;
+	double min, max, last;
+};
+
+struct vz_sample_level {
+	struct vz_sample *records;
+	uint32_t n, cap;
+	uint64_t all;         /* also those that are written */
+	struct vz_sample now; /* under way, of so many records of the level below: */
+	uint32_t parts;
+};
+
+struct vz_samples {
+	struct vz_sample_level levels[VZI_LEVELS];
+	uint64_t now; /* of the last one */
+};
+
+void vz_samples_fini(struct vz_samples *s);
+int vz_samples_end(struct vz_samples *s, struct vz_tile_writer *w);
+
 /* ---- build.c ---- */
 
 struct vz_gap {
@@ -217,6 +240,7 @@ struct vz_build {
 	struct vz_tile_writer writer;
 	struct vz_runs runs;
 	struct vz_sums sums;
+	struct vz_samples samples;
 	struct vzi_track track;
 	struct vzi_block *blocks;
 	uint32_t nblocks, blocks_cap;
