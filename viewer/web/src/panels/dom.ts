@@ -50,6 +50,9 @@ export function empty(what: string, ...todo: (Child | Child[])[]): HTMLElement {
 	return el('div', 'p-empty', el('p', { text: what }), todo.length ? el('p', 'p-dim', ...todo) : null);
 }
 
+// How much is under way: answers that are waited for, pictures that are not drawn yet.
+export const underWay = { n: 0 };
+
 // Runs the newest of several requests; answers of older ones are dropped.  After 150 ms
 // ROOT gets the class p-busy, so that quick answers do not flicker.
 export class Latest {
@@ -60,7 +63,10 @@ export class Latest {
 
 	async run<T>(ask: () => Promise<T>, done: (answer: T) => void): Promise<void> {
 		const turn = ++this.turn;
-		this.timer ||= window.setTimeout(() => this.root.classList.add('p-busy'), 150);
+		if (!this.timer) {
+			this.timer = window.setTimeout(() => this.root.classList.add('p-busy'), 150);
+			underWay.n++;
+		}
 		try {
 			const answer = await ask();
 			if (turn !== this.turn) return;
@@ -80,6 +86,7 @@ export class Latest {
 	}
 
 	private stop(): void {
+		if (this.timer) underWay.n--;
 		clearTimeout(this.timer);
 		this.timer = 0;
 		this.root.classList.remove('p-busy');

@@ -7,7 +7,7 @@
 import { duration, percent, place, title } from '../units';
 import type { Calls } from './calls';
 import type { Context } from './context';
-import { clamp, el, fill, themed } from './dom';
+import { clamp, el, fill, themed, underWay } from './dom';
 import { ink, swatch } from './paint';
 import { plural } from './text';
 
@@ -37,6 +37,7 @@ export class FlameView {
 	private boxes: Box[] = [];
 	private hover: Box | null = null;
 	private frame = 0;
+	private turn = 0;                      // of zooming
 	private readonly canvas = el('canvas', { 'aria-hidden': 'true' });
 	private readonly spacer = el('div');
 	private readonly scroller: HTMLElement;
@@ -67,6 +68,7 @@ export class FlameView {
 		this.hover = null;
 		this.selected = selected || -1;
 		this.zoomed = keep;
+		this.turn++;
 		[this.from, this.to] = this.window(keep);
 		this.describe();
 		this.breadcrumbs();
@@ -74,8 +76,11 @@ export class FlameView {
 	}
 
 	draw(): void {
-		if (!this.frame) this.frame = requestAnimationFrame(() => {
+		if (this.frame) return;
+		underWay.n++;
+		this.frame = requestAnimationFrame(() => {
 			this.frame = 0;
+			underWay.n--;
 			this.paint();
 		});
 	}
@@ -114,17 +119,22 @@ export class FlameView {
 	}
 
 	private glide(from: number, to: number): void {
-		const a = this.from, b = this.to, begin = performance.now();
+		const { from: a, to: b } = this, begin = performance.now(), turn = ++this.turn;
 		const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
 		const step = (now: number): void => {
+			if (turn !== this.turn) { // zoomed elsewhere since
+				underWay.n--;
+				return;
+			}
 			const t = still ? 1 : clamp((now - begin) / EASE_MS, 0, 1), s = 1 - (1 - t) ** 3;
 			this.from = a + (from - a) * s;
 			this.to = b + (to - b) * s;
 			this.paint();
 			if (t < 1) requestAnimationFrame(step);
+			else underWay.n--;
 		};
+		underWay.n++;
 		step(begin);
-		if (!still) requestAnimationFrame(step);
 	}
 
 	private resize(): void {

@@ -9,6 +9,7 @@ export interface Column<T> {
 	value(row: T): number | string | null; // sorted and copied by this; null: unknown, always last
 	text?(row: T): string;             // shown; else the value
 	node?(row: T): Node[];             // shown instead of a text
+	tip?(row: T): string;              // what more there is to say
 	bar?(row: T): number;              // share, 0 to 1, drawn behind it
 	width: string;                     // of grid-template-columns
 	least?: number;                    // only where the list is at least so wide, px
@@ -137,7 +138,8 @@ export class Grid<T> {
 
 function cell<T>(c: Column<T>, row: T): HTMLElement {
 	const e = el('div', { role: 'gridcell', class: (c.left ? 'left' : '') + (c.value(row) === null ? ' p-dim' : '') });
-	const share = c.bar?.(row) ?? 0;
+	const share = c.bar?.(row) ?? 0, tip = c.tip?.(row);
+	if (tip) e.title = tip;
 	if (share > 0) {
 		const bar = el('i');
 		bar.style.width = Math.min(100, share * 100) + '%';

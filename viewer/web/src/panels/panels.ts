@@ -9,7 +9,7 @@ import { Butterfly } from './butterfly';
 import { Compare } from './compare';
 import { Context, type Panel } from './context';
 import { Details } from './details';
-import { button, el, empty, fill } from './dom';
+import { button, el, empty, fill, underWay } from './dom';
 import { Flame } from './flame';
 import { Help } from './help';
 import { hints } from './hints';
@@ -33,6 +33,7 @@ class Panels {
 	private readonly bar: HTMLElement;
 	private readonly heading = el('div', { class: 'p-heading', role: 'status' });
 	private readonly hold = button('Hold', 'Keep the panels to this range while the timeline moves', () => this.toggleHold());
+	private readonly copyButton = button('Copy', 'Copy what the panel shows as text (c); as JSON (shift c)', () => this.copy(false));
 	private readonly warn = button('', 'What is wrong with this trace', () => this.help.open('warnings'), 'p-warn');
 	private readonly fold = button('▾', '', () => this.state.set({ panelOpen: !this.state.now.panelOpen }));
 	private readonly body = el('div', 'p-body');
@@ -48,7 +49,7 @@ class Panels {
 			ctx.show(name as PanelName);
 		});
 		this.help = new Help(() => ctx.opened);
-		this.bar = el('div', 'p-bar-top', this.tabs.bar, el('div', 'p-of', this.heading, this.hold), this.warn,
+		this.bar = el('div', 'p-bar-top', this.tabs.bar, el('div', 'p-of', this.heading, this.hold), this.copyButton, this.warn,
 			button('?', 'Keys, and what this trace is (?)', () => this.help.open('keys')), this.fold);
 		fill(this.body, ...this.panels.map((p) => p.root));
 		root.classList.add('p-panels');
@@ -64,7 +65,7 @@ class Panels {
 
 	visible(): unknown {
 		const { panelOpen } = this.state.now, { panel } = this;
-		return { panel: panel.name, open: panelOpen, heading: this.heading.textContent, busy: !!this.root.querySelector('.p-busy'),
+		return { panel: panel.name, open: panelOpen, heading: this.heading.textContent, busy: underWay.n > 0,
 			waiting: this.timer !== 0, range: this.ctx.opened && this.ctx.range(), held: !!this.ctx.held, dialog: this.help.shown,
 			shown: panelOpen && this.ctx.opened?.complete ? panel.visible() : null };
 	}
@@ -86,6 +87,8 @@ class Panels {
 	// A click in the timeline asks for details; a range there for what is in it.
 	private follow(): void {
 		const { selection, panel } = this.state.now;
+		// An address that is opened says itself what is in focus.
+		if (selection.kind === 'slice' && acting()) this.state.set({ focus: selection.slice.fn });
 		if (this.ctx.leading) return;
 		if (selection.kind === 'slice' && (panel === 'table' || panel === 'compare')) {
 			this.auto = panel;
@@ -113,6 +116,7 @@ class Panels {
 		const { opened, panelOpen } = this.state.now, { panel, changed } = this;
 		this.changed = new Set();
 		this.heading.hidden = this.hold.hidden = !opened || !panel.ranged || !panelOpen;
+		this.copyButton.hidden = !opened?.complete || !panelOpen || panel.name === 'details';
 		if (!panelOpen) return;
 		for (const wait of this.root.querySelectorAll('.p-wait')) wait.remove();
 		if (!opened) return this.wait('The trace is being opened.');
@@ -163,6 +167,11 @@ class Panels {
 		if (text === null) this.ctx.say('Nothing to copy: ' + (this.panel.name === 'details' ? 'select a call first' : 'the panel is empty'));
 		else void this.ctx.copy(text, `${this.panel.title.toLowerCase()} as ${json ? 'JSON' : 'text'}`);
 	}
+}
+
+// Has the user just pressed something?
+function acting(): boolean {
+	return (navigator as { userActivation?: { isActive: boolean } }).userActivation?.isActive ?? true;
 }
 
 let panels: Panels | null = null;
