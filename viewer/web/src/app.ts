@@ -122,8 +122,8 @@ class Header {
 		this.banner.hidden = !first || this.banner.dataset.seen === key;
 		if (!first) return;
 		const text = make('div');
-		text.append(make('b', '', first.what), first.why ? '  why: ' + first.why : '', first.try ? '  try: ' : '', first.try ? make('code', '', first.try) : '',
-			list.length > 1 ? `  and ${list.length - 1} more` : '');
+		text.append(make('b', '', first.what), ...first.why ? [make('span', '', 'why: ' + first.why)] : [], ...first.try ? [make('span', '', 'try: '), make('code', '', first.try)] : [],
+			...list.length > 1 ? [make('span', '', `and ${list.length - 1} more`)] : []);
 		text.title = list.map((w) => [w.what, w.why && 'why: ' + w.why, w.try && 'try: ' + w.try].filter(Boolean).join('\n')).join('\n\n');
 		this.banner.replaceChildren(text, iconButton('close', 'Hide this warning', () => { this.banner.dataset.seen = key; this.banner.hidden = true; }));
 	}

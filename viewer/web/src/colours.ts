@@ -11,6 +11,8 @@ import { module, title } from './units';
 
 const HUES = [255, 62, 160, 330, 212, 95, 293, 27, 185, 128, 235, 8];
 const STEPS = [0, -0.045, 0.04];
+// What a thread does is known by its name: hue and chroma.
+const STATES: [RegExp, number, number][] = [[/^(running|on the cpu)/i, 150, 0.09], [/\b(gil|lock|wait)/i, 70, 0.1], [/\b(off|sleep|idle|blocked)/i, 260, 0.015]];
 const RAMP = 48;            // one for each power of two of ns
 const RAMP_FIRST = 8, RAMP_LAST = 34;
 
@@ -112,10 +114,12 @@ export class Palette {
 		const f = this.functions, file = f.file[fn] >= 0 ? f.files[f.file[fn]] ?? '' : '', name = f.name[fn] ?? '';
 		const native = f.kind[fn] === 2;
 		const family = !file ? title(f, fn) : native ? file : this.by === 'file' ? file : module(file);
+		const state = file ? undefined : STATES.find(([words]) => words.test(name));
+		if (state) return oklch(this.dark ? 0.475 : 0.8, state[2], state[1]);
 		const h = hash(family), g = hash(file + '\0' + name), hue = HUES[h % HUES.length];
 		// Blue and purple look darker than yellow and green of the same lightness.
-		const l = (this.dark ? 0.475 : 0.795) + STEPS[(h >>> 8) % STEPS.length] + ((g & 255) / 255 - 0.5) * 0.045;
-		return oklch(l, native ? 0.028 : this.dark ? 0.098 : 0.098, hue + ((g >>> 8 & 255) / 255 - 0.5) * 16);
+		const l = (this.dark ? 0.475 : 0.795) + STEPS[(h >>> 8) % STEPS.length] + ((g & 255) / 255 - 0.5) * 0.06;
+		return oklch(l, native ? 0.028 : this.dark ? 0.092 : 0.088, hue + ((g >>> 8 & 255) / 255 - 0.5) * 24);
 	}
 }
 

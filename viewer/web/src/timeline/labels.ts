@@ -38,32 +38,44 @@ export class Labels {
 	// Makes the elements of what is in sight and takes the others away.
 	update(pinned: Placed[], rest: Placed[], room: number): void {
 		const keep = new Set<string>();
-		for (const p of [...pinned, ...rest]) {
-			const { item } = p, id = (item.kind === 'process' ? 'p' + item.process : 't' + item.track) + (item.pinned ? 'x' : '');
+		for (const { item } of [...pinned, ...rest, ...this.focused(pinned, rest)]) {
+			const id = (item.kind === 'process' ? 'p' + item.process : 't' + item.track);
 			const key = [item.height, item.collapsed, item.pinned, this.state.now.opened?.complete].join();
 			let m = this.made.get(id);
 			keep.add(id);
 			if (!m || m.key !== key) {
 				const focus = m?.element.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.act : undefined;
 				const element = item.kind === 'process' ? this.process(item) : this.track(item);
-				if (m) m.element.replaceWith(element); else (item.pinned ? this.pinned : this.rest).append(element);
+				m?.element.remove();
+				(item.pinned ? this.pinned : this.rest).append(element);
 				this.made.set(id, m = { element, key });
 				if (focus) (element.querySelector(`[data-act=${focus}]`) as HTMLElement | null)?.focus({ preventScroll: true });
 			}
 			m.element.style.top = (item.pinned ? item.y : room + item.y) + 'px';
 		}
-		for (const [id, m] of this.made) if (!keep.has(id) && !m.element.contains(document.activeElement)) { m.element.remove(); this.made.delete(id); }
+		for (const [id, m] of this.made) if (!keep.has(id)) { m.element.remove(); this.made.delete(id); }
+	}
+
+	// Who has the focus stays when it is scrolled away, or the keyboard would be lost.
+	private focused(pinned: Placed[], rest: Placed[]): { item: Item }[] {
+		const label = document.activeElement?.closest<HTMLElement>('.tl-label');
+		if (!label || !this.rest.contains(label)) return [];
+		const track = Number(label.dataset.track ?? -1), process = Number(label.dataset.process ?? -1);
+		const item = this.where().layout.items.find((i) => i.kind === 'track' ? i.track === track : i.process === process && track < 0);
+		return item && ![...pinned, ...rest].some((p) => p.item === item) ? [{ item }] : [];
 	}
 
 	private process(item: Item): HTMLElement {
 		const { processes, tracks } = this.state.now.opened!.trace, p = processes[item.process];
 		const element = make('div', 'tl-label process'), n = tracks.filter((t) => t.process === item.process).length;
 		element.style.height = item.height + 'px';
+		element.dataset.process = String(item.process);
 		const fold = attributes(make('button', 'tl-fold'), { type: 'button', 'data-act': 'fold', 'aria-expanded': String(!item.collapsed),
 			title: p.name + ' (' + p.pid + ')', 'aria-label': `process ${p.name}, ${p.pid}` });
 		fold.append(icon(item.collapsed ? 'right' : 'down'), make('span', 'tl-name', p.name), make('span', 'tl-sub', String(p.pid)));
 		fold.addEventListener('click', () => this.tracks.collapseProcess(item.process));
-		element.append(fold, make('span', 'tl-count', n + (n === 1 ? ' track' : ' tracks')));
+		element.append(fold);
+		if (item.collapsed) element.append(make('span', 'tl-count', n + (n === 1 ? ' track' : ' tracks')));
 		return element;
 	}
 

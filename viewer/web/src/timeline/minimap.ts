@@ -115,8 +115,8 @@ export class Minimap {
 		cx.globalAlpha = 0.5;
 		cx.beginPath();
 		cx.moveTo(0, height);
-		// The root, so that what is a hundred times less busy is still seen.
-		columns.forEach((c, i) => { const y = height - room * Math.sqrt(c / most); cx.lineTo(i, y); cx.lineTo(i + 1, y); });
+		// The cube root, so that what is a thousand times less busy is still seen.
+		columns.forEach((c, i) => { const y = height - room * Math.cbrt(c / most); cx.lineTo(i, y); cx.lineTo(i + 1, y); });
 		cx.lineTo(width, height);
 		cx.fill();
 		cx.globalAlpha = 1;

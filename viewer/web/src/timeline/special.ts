@@ -35,13 +35,12 @@ export function bounds(s: Samples, view: View): [number, number] {
 }
 
 export function drawCounter(cx: CanvasRenderingContext2D, scene: Scene, inks: Inks, p: Placed): void {
-	const s = scene.samples(p.item.track), { view, width, palette } = scene;
+	const s = scene.samples(p.item.track), { view, width } = scene;
 	if (!s || !s.t.length) return;
 	const top = p.top + p.item.rowTop + 1, height = p.item.row - 2, k = width / (view.to - view.from);
 	const [min, max] = bounds(s, view), y = (v: number): number => top + height * (1 - (v - min) / (max - min));
 	const x = (t: number): number => Math.max(-2, Math.min(width + 2, (t - view.from) * k));
 	const first = Math.max(0, sampleAt(s, view.from)), end = Math.min(scene.tracks[p.item.track].end, view.to);
-	const hue = palette.ramp[20];
 	const area = (values: Float64Array): void => {
 		cx.beginPath();
 		cx.moveTo(x(s.t[first]), y(min));
@@ -53,8 +52,8 @@ export function drawCounter(cx: CanvasRenderingContext2D, scene: Scene, inks: In
 		cx.closePath();
 		cx.fill();
 	};
-	cx.fillStyle = css(hue);
-	cx.globalAlpha = 0.45;
+	cx.fillStyle = inks.bar;
+	cx.globalAlpha = 0.5;
 	area(s.max);
 	cx.globalAlpha = 1;
 	area(s.min);

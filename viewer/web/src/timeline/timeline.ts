@@ -227,6 +227,8 @@ export class Timeline {
 	}
 
 	private goTo(): void {
+		const { view } = this.state.now, fit = clamp(this.state, view);
+		if (Math.abs(fit.from - view.from) + Math.abs(fit.to - view.to) > 1e-3) this.state.set({ view: fit }); // from outside
 		const far = matchMedia('(prefers-reduced-motion: reduce)').matches || !this.scene;
 		this.glide = far ? null : { from: this.shown, start: performance.now() };
 		if (far) this.shown = this.state.now.view;
