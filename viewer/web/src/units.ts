@@ -34,9 +34,9 @@ export function exact(ns: Ns): string {
 	return count(Math.round(ns)) + SPACE + 'ns';
 }
 
-// Point in the trace, as exact as NEAR (ns for a pixel or so) asks for: "1.234567 s".
-export function moment(ns: Ns, near: Ns): string {
-	const v = Math.abs(ns);
+// Point in the trace, as exact as NEAR (ns for a pixel or so) asks for: "1.234567 s"; in the unit of LIKE.
+export function moment(ns: Ns, near: Ns, like: Ns = ns): string {
+	const v = Math.abs(like);
 	const [unit, name] = v >= 1e9 ? [1e9, 's'] : v >= 1e6 ? [1e6, 'ms'] : v >= 1e3 ? [1e3, 'µs'] : [1, 'ns'];
 	const places = Math.max(0, Math.min(9, Math.ceil(-Math.log10(Math.max(near, 1) / unit))));
 	return (ns / unit).toFixed(unit === 1 ? 0 : places) + SPACE + name;

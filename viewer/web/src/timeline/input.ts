@@ -113,6 +113,7 @@ export class Pointers {
 
 	private measure(x: number, y: number, done: boolean): void {
 		if (this.moved < CLICK) return;
+		this.host.hover(NaN, NaN);
 		const w = this.host.width(), to = this.time(Math.max(0, Math.min(w, x))), from = this.start.time;
 		this.host.measure(Math.min(from, to), Math.max(from, to), this.few ? Math.min(y, this.start.y) : NaN, this.few ? Math.max(y, this.start.y) : NaN, done);
 	}

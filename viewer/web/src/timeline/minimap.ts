@@ -126,7 +126,12 @@ export class Minimap {
 		const { cx, marks } = this;
 		if (!cx || !marks) return;
 		cx.fillStyle = inks.found;
-		for (const m of this.ticks()) cx.fillRect(m.x, 1, Math.max(2, m.width), MARKS - 2);
+		const ticks = this.ticks(), most = ticks.reduce((x, m) => Math.max(x, m.calls), 1);
+		for (const m of ticks) {
+			cx.globalAlpha = 0.4 + 0.6 * Math.log1p(m.calls) / Math.log1p(most);
+			cx.fillRect(m.x, 1, Math.max(2, m.width), MARKS - 2);
+		}
+		cx.globalAlpha = 1;
 	}
 
 	// What of MARKS is drawn: x and calls.

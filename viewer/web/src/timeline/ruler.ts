@@ -29,12 +29,12 @@ export function drawRuler(cx: CanvasRenderingContext2D, inks: Inks, ratio: numbe
 		cx.fillStyle = inks.line;
 		cx.fillRect(x, 0, 1, height);
 		cx.fillStyle = inks.dim;
-		cx.fillText(t === 0 ? '0' : moment(t, step), x + 5, height / 2 + 0.5);
+		cx.fillText(t === 0 ? '0' : moment(t, step, view.to), x + 5, height / 2 + 0.5);
 	}
 	cx.fillStyle = inks.line;
 	cx.fillRect(0, height - 1, width, 1);
 	if (s.range) rangeText(cx, inks, s, s.range, k);
-	if (s.pointer !== null) badge(cx, inks, s, s.pointer, moment(view.from + s.pointer / k, span / width));
+	if (s.pointer !== null) badge(cx, inks, s, s.pointer, moment(view.from + s.pointer / k, span / width, view.to));
 }
 
 function drawRange(cx: CanvasRenderingContext2D, inks: Inks, s: RulerState, range: View, k: number): void {

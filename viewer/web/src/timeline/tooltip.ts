@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // tooltip.ts - what is under the pointer, in words.
 import { Entry, Leave, type Gap, type Slice } from '../engine';
-import { brief, calls, count, duration, moment, place, title } from '../units';
+import { brief, count, duration, moment, place, title } from '../units';
 import { make } from './dom';
 import type { Scene, Target } from './scene';
 import { firstGap } from './draw';
@@ -73,7 +73,7 @@ export class Tooltip {
 		const { held: { records: r }, i, track } = record, fn = r.fn[i], near = (scene.view.to - scene.view.from) / scene.width;
 		const name = title(scene.functions, fn), where = place(scene.functions, fn), t = scene.tracks[track];
 		const at = `at ${moment(r.start[i], near)} · ${t.name}` + (t.depth > 1 ? ` · depth ${r.depth[i] + 1}` : '');
-		if (r.count[i] > 1) return [calls(r.count[i]) + ', short', 'within ' + duration(r.end[i] - r.start[i]), 'the longest: ' + name, where, at];
+		if (r.count[i] > 1) return [count(r.count[i]) + ' short calls', 'within ' + duration(r.end[i] - r.start[i]), 'the longest: ' + name, where, at];
 		if (t.kind === 'instants') return [name, at];
 		return [name, duration(r.end[i] - r.start[i]), where, at, ...notes(r.how[i])];
 	}
