@@ -11,6 +11,7 @@ import { fromBase64, inflate, u32 } from './bytes';
 import { BLOCK_BYTES, DENSITY_BYTES, rowsOf, TILE_BYTES, TILE_OFFSET, TILE_SIZE, TRACK_BYTES } from './rows';
 
 const PIECE_BYTES = 4 << 20;       // of tiles, kept together
+const ALIGN = 8;                   // of a tile
 
 // Tiles of all tracks as they are made.
 class Tiles {
@@ -23,7 +24,7 @@ class Tiles {
 
 	add(memory: ArrayBuffer, tile: Pointer, bytes: Pointer): void {
 		const n = new DataView(memory).getUint32(tile + TILE_SIZE, true);
-		if (this.used + n > this.piece.byteLength) this.flush(n);
+		if (this.used + n + ALIGN > this.piece.byteLength) this.flush(n + ALIGN);
 		if ((this.nrows + 1) * TILE_BYTES > this.rows.byteLength) {
 			const larger = new Uint8Array(this.rows.byteLength * 2);
 			larger.set(this.rows);
@@ -33,7 +34,7 @@ class Tiles {
 		this.rows.set(new Uint8Array(memory, tile, TILE_BYTES), at);
 		new DataView(this.rows.buffer).setBigUint64(at + TILE_OFFSET, BigInt(this.before + this.used), true);
 		this.piece.set(new Uint8Array(memory, bytes, n), this.used);
-		this.used += n;
+		this.used += (n + ALIGN - 1) & -ALIGN;
 	}
 
 	flush(room: number): void {
