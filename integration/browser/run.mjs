@@ -8,6 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { launchChromium } from './lib/browsers.mjs';
 import { run } from './lib/runner.mjs';
+import { stopServers } from './lib/view.mjs';
 
 const world = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
 world.here = path.dirname(fileURLToPath(import.meta.url));
@@ -16,6 +17,7 @@ for (const file of fs.readdirSync(path.join(world.here, 'tests')).sort())
 	if (file.endsWith('.mjs')) await import(`./tests/${file}`);
 world.chromium = await launchChromium();
 await run(world, process.argv.slice(3));
+await stopServers(world);
 await world.chromium.close();
 if (world.firefox) await world.firefox.close();
 process.exit(0);
