@@ -8,13 +8,17 @@ import { startServer } from './server.mjs';
 
 const IDLE_MS = 20000;
 
-// Waits until nothing is under way any more: tiles, queries, panels.  Runs in the page.
+// Waits until nothing is under way any more: tiles, queries, panels.  Runs in the page; null, or what is busy.
+// vizview.idle() would do, but it also waits for what is asked for ahead of time.
 async function untilIdle(limit) {
-	const since = performance.now();
+	const { engine, state, visible, panels } = window.vizview, since = performance.now();
 	for (let calm = 0; calm < 3;) {
-		if (performance.now() - since > limit) return JSON.stringify(window.vizview.busy?.() ?? 'busy');
-		await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 15)));
-		calm = window.vizview.idle() ? calm + 1 : 0;
+		await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 4)));
+		const drawn = visible(), below = panels();
+		const busy = { pending: engine.stats.pending, missing: drawn ? drawn.missing : 'all', panel: below?.busy, waiting: below?.waiting,
+			complete: state.now.opened?.complete };
+		calm = busy.pending || busy.missing || busy.panel || busy.waiting || !busy.complete ? 0 : calm + 1;
+		if (!calm && performance.now() - since > limit) return JSON.stringify(busy);
 	}
 	return null;
 }
@@ -47,13 +51,13 @@ export class View {
 	// What the timeline drew last, see timeline/visible.ts.
 	async timeline() {
 		await this.idle();
-		return this.page.evaluate(() => window.vizview.visible().timeline);
+		return this.page.evaluate(() => window.vizview.visible());
 	}
 
 	// What the open panel shows.
 	async panels() {
 		await this.idle();
-		return this.page.evaluate(() => window.vizview.visible().panels);
+		return this.page.evaluate(() => window.vizview.panels());
 	}
 
 	// Members of State, without the trace itself.
@@ -125,6 +129,11 @@ export class View {
 	// Middle of the part of a slice that is in sight.
 	static middle(slice) { return [slice.x + slice.width / 2, slice.y + slice.height / 2]; }
 
+	// A screenshot for people.
+	async keep(world, name) {
+		if (!this.page.isClosed()) await this.page.screenshot({ path: `${world.shots}/${name.replace(/[^\w. -]/g, '_').slice(0, 120)}.png` });
+	}
+
 	async picture() { return new Picture(Buffer.from(await this.page.screenshot())); }
 
 	// Something that the page is expected to come to by itself.
@@ -156,6 +165,6 @@ export async function view(t, world, name, options = {}) {
 	const { page, context, watched } = await chromiumPage(t, world, [base], options);
 	if (!options.hints) await context.addInitScript(() => { try { localStorage.setItem('vizattach.hints', '3'); } catch { /* a file */ } });
 	const shown = new View(page, watched);
-	t.after(() => page.screenshot({ path: `${world.shots}/${t.group} ${t.name}.png`.replace(/[^\w/. -]/g, '_') }));
+	t.after(() => shown.keep(world, `${t.group} ${t.name}`));
 	return shown.open(base + (options.hash ?? ''));
 }

@@ -273,7 +273,7 @@ test('durations of a function: bars hold all calls, a click lists the slowest, a
 test('two traces are compared as vizview diff does; verdicts are switched on and off', async (t, world) => {
 	const v = await view(t, world, 'small+large');
 	await tab(v, 'Compare');
-	await v.until('the comparison is there', () => (window.vizview.visible().panels.shown?.total ?? 0) > 0);
+	await v.until('the comparison is there', () => (window.vizview.panels().shown?.total ?? 0) > 0);
 	const want = JSON.parse(vizview(world, 'diff', world.traces.small, world.traces.large, '--json'));
 	for (const verdict of Object.keys(want.verdicts).filter((name) => want.verdicts[name])) {
 		const chip = v.page.getByRole('button', { name: new RegExp(`^\\S*\\s*${verdict}\\s`) }).first();

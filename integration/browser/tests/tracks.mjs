@@ -167,9 +167,9 @@ test('the address carries view, selection, panel and tracks', async (t, world) =
 	t.equal(other.selection.slice?.start, one.selection.slice.start, 'selection');
 });
 
-const HOSTILE = ['#', '#%', '#v=NaN,NaN', '#v=1e999,-5&s=9999,9999,1e300,77777', '#view=-1,-2&panel=__proto__&theme=constructor',
-	'#pinned=99999999,1,1,1,-3&hidden=a,b&order=' + '9,'.repeat(5000), '#find=<img src=x onerror=window.bitten=1>',
-	'#%F0%9F&s=%00%00&' + 'x'.repeat(20000), '#{"view":{"from":1}}'];
+const HOSTILE = ['#', '#%', '#v=NaN,NaN&s=-1,-1,-1,-1', '#v=99999999999999999999,1&s=9999,9999,1e300,77777', '#v=5,1&r=7,7,a,99999&p=__proto__&th=constructor',
+	'#pin=99999999,1,1,1,-3&h=a,b&o=' + '9,'.repeat(1000) + '&c=0,0&cp=77', '#q=<img src=x onerror=window.bitten=1>&fl=</script>',
+	'#%F0%9F&s=%00%00&' + 'x'.repeat(20000), '#v=0,1&s=0,0,0,0&fo=4294967296&by=toString', '#h=0,1,2,3,4,5,6,7,8'];
 
 test('hostile addresses do no harm', async (t, world) => {
 	for (const hash of HOSTILE) {
