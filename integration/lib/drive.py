@@ -128,7 +128,7 @@ def tool_killed(attempt):
     attempt.subject.advances(10)
     child.wait_until(lambda: part_size(recording) > 1024 or recording.path.exists(),
                      "the trace grows", 60)
-    child.wait_until(lambda: flushed(recording), "the trace grows", 60)
+    child.wait_until(lambda: flushed(recording, attempt.case.expect), "the trace grows", 60)
     recording.child.signal(signal.SIGKILL)
     recording.wait()
     path = recording.path if recording.path.exists() else (parts(recording) or [recording.path])[0]
@@ -136,11 +136,11 @@ def tool_killed(attempt):
     attempt.healthy()
 
 
-def flushed(recording):
-    """The names that are expected can be read already from the growing file."""
+def flushed(recording, names):
+    """NAMES can be read already from the growing file."""
     for path in [recording.path] + parts(recording):
         try:
-            if trace.report(path):
+            if trace.report(path).keys() >= set(names):
                 return True
         except (RuntimeError, ValueError, KeyError, OSError):
             pass
