@@ -5,7 +5,8 @@ VZ_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What a build and the demo need, and what the tests need beyond that.
 VZ_PACKAGES_DEMO="gcc libc6-dev cmake ninja-build pkg-config libzstd-dev
-	libunwind-dev zlib1g-dev libyajl-dev python3 gunicorn python3-flask"
+	libunwind-dev zlib1g-dev libyajl-dev libmicrohttpd-dev libdeflate-dev python3 gunicorn
+	python3-flask"
 # shellcheck disable=SC2034 # used where this is sourced
 VZ_PACKAGES_TEST="$VZ_PACKAGES_DEMO libcriterion-dev libpython3-dev python3-gevent python3-greenlet
 	uwsgi-core uwsgi-plugin-python3 apache2-bin libapache2-mod-wsgi-py3 postgresql-15

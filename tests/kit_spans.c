@@ -96,24 +96,45 @@ struct kit *kit_recorded(uint64_t seed)
 	return kit;
 }
 
+/* The page needs a file, as its index has a place beside it. */
+static void save(const uint8_t *p, size_t n, char *path)
+{
+	int fd = mkstemp(path);
+	FILE *file = fdopen(fd, "w");
+
+	if (!file || fwrite(p, 1, n, file) != n || fclose(file) != 0)
+		abort();
+}
+
 char *kit_export(struct kit *kit, const char *format, uint64_t max_calls, size_t *n)
 {
-	const struct vz_export_options options = { .max_calls = max_calls };
+	char path[] = "/tmp/vz-kit-XXXXXX", index[sizeof(path) + 8];
 	struct vz_trouble trouble;
+	const struct vz_export_options options = {
+		.max_calls = max_calls,
+		.path = path,
+		.name = "kit.viz",
+		.trouble = &trouble,
+	};
 	struct vz_reader *r;
 	struct vz_out out;
 	size_t bytes;
 	uint8_t *p = kit_bytes(kit, &bytes);
 	char *text = NULL;
 	FILE *memory = open_memstream(&text, n);
-	int rc = vz_reader_open_memory(p, bytes, &r, &trouble);
+	int rc;
 
+	save(p, bytes, path);
+	rc = vz_reader_open(path, &r, &trouble);
 	if (rc == 0 && vz_out_open_memory(&out, memory) == 0) {
 		rc = vz_export_find(format)->write(r, &options, &out);
 		if (vz_out_close(&out, &trouble) < 0)
 			rc = -1;
 		vz_reader_free(r);
 	}
+	snprintf(index, sizeof(index), "%s.vizi", path);
+	remove(index);
+	remove(path);
 	fclose(memory);
 	free(p);
 	return rc < 0 ? NULL : text;

@@ -5,8 +5,9 @@
 #include <string.h>
 
 enum {
-	PAGE_MAX_CALLS = 1000000, /* what a browser has to hold at once */
-	TOLERANCE = 8,            /* one part in so many above a limit is not worth leaving out */
+	PAGE_MAX_CALLS = 10000000,
+	SPEEDSCOPE_MAX_CALLS = 1000000, /* what a browser has to hold at once */
+	TOLERANCE = 8, /* one part in so many above a limit is not worth leaving out */
 };
 
 const struct vz_export vz_exports[] = {
@@ -15,6 +16,8 @@ const struct vz_export vz_exports[] = {
 		.extension = ".html",
 		.about = "one page with timeline and table, opens offline",
 		.max_calls = PAGE_MAX_CALLS,
+		.asks = true,
+		.call_bytes_x10 = 45,
 		.write = vz_export_html,
 	},
 	{
@@ -33,7 +36,7 @@ const struct vz_export vz_exports[] = {
 		.name = "speedscope",
 		.extension = ".speedscope.json",
 		.about = "for speedscope.app, a profile for each thread",
-		.max_calls = PAGE_MAX_CALLS,
+		.max_calls = SPEEDSCOPE_MAX_CALLS,
 		.write = vz_export_speedscope,
 	},
 	{

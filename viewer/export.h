@@ -14,6 +14,18 @@
 
 struct vz_export_options {
 	uint64_t max_calls; /* leave out what is later than about so many calls; 0: nothing */
+
+	/* What only the page asks for. */
+	const char *path;        /* of the trace */
+	const char *name;        /* of it, for people */
+	bool with_source;        /* put in the text of files that can be read */
+	struct vz_reader *other; /* trace to compare with, or NULL */
+	const char *other_name;
+	uint64_t all_calls; /* if the trace is a part of another one: of that one; else 0 */
+	/* As in struct vz_index_options; may be NULL. */
+	int (*progress)(void *ctx, double done);
+	void *ctx;
+	struct vz_trouble *trouble; /* says what was wrong if the result is below 0 */
 };
 
 struct vz_export {
@@ -21,6 +33,8 @@ struct vz_export {
 	const char *extension;
 	const char *about;
 	uint64_t max_calls; /* default */
+	bool asks; /* more than that only if --limit says so; else what is later is left out */
+	unsigned call_bytes_x10; /* about, of a call */
 	int (*write)(struct vz_reader *r, const struct vz_export_options *options,
 		     struct vz_out *out);
 };

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* vizview - looks at traces.  Verbs to options to functions to exit status. */
+/* vizview - looks at traces.  Options to functions to exit status. */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,78 +14,14 @@
 #include "viewer/human.h"
 #include "viewer/index.h"
 #include "viewer/open.h"
+#include "viewer/options.h"
 #include "viewer/report.h"
+#include "viewer/serve.h"
 #include "viewer/tree.h"
 
 enum {
 	EXIT_USAGE = 2,
-	DEFAULT_TOP = 30,
 	PATH_BYTES = 4096,
-};
-
-static const char help[] =
-	"vizview - look at a trace that vizattach recorded\n"
-	"\n"
-	"  vizview FILE                     what it is, and how to look at it\n"
-	"  vizview info FILE [--json]       duration, threads, calls, losses, damage\n"
-	"  vizview report FILE [options]    which functions took the time\n"
-	"      --sort self|total|calls      order of the rows (default: self)\n"
-	"      --top N                      rows, 0 for all (default: 30)\n"
-	"      --threads                    a table for each thread\n"
-	"      --json                       for programs\n"
-	"  vizview tree FILE [options]      who called whom, for how long\n"
-	"      --thread NAME-PART           only threads with this in their name\n"
-	"      --depth N                    so many levels, 0 for all (default: 0)\n"
-	"      --min-percent P              fold what took less (default: 1); --json\n"
-	"  vizview diff A B [options]       which functions are slower in B, beyond noise\n"
-	"      --min-percent P              as in tree; --json\n"
-	"  vizview export FILE --format F   write it in another format: html (a page),\n"
-	"                                   perfetto, json (as VizTracer's), speedscope,\n"
-	"                                   collapsed (for flamegraph.pl), pstats, csv\n"
-	"  -o, --output OUT                 where to; - for standard output\n"
-	"                                   (default: FILE with the format's extension)\n"
-	"      --limit N                    leave out what is later than about N calls,\n"
-	"                                   0: nothing (default: 1,000,000 in html and\n"
-	"                                   speedscope)\n"
-	"      --force                      replace OUT if it exists\n"
-	"  vizview import FILE [-o OUT]     make a trace of Chrome's JSON (VizTracer);\n"
-	"                                   the verbs above take it as it is, too\n"
-	"  vizview index FILE [-o OUT]      make what a large one needs to open at once\n"
-	"  -h, --help   --version\n"
-	"\n"
-	"Exit status: 0 done, 1 could not, 2 wrong usage.\n"
-	"\n"
-	"Examples:\n"
-	"  vizview report app.viz --sort total --top 10\n"
-	"  vizview export app.viz --format html -o app.html\n";
-
-struct options {
-	const char *file;
-	const char *trace; /* the same, or where the import of it is kept */
-	const char *other; /* second trace, of verbs that compare */
-	const char *format;
-	const char *output;
-	bool force;
-	bool has_limit;
-	uint64_t limit;
-	struct vz_report_options report;
-	struct vz_tree_options tree;
-};
-
-struct verb {
-	const char *name;
-	const char *allowed; /* short names of its options, see long_options */
-	int (*run)(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble);
-};
-
-static const struct option long_options[] = {
-	{ "sort", required_argument, NULL, 's' },        { "top", required_argument, NULL, 'n' },
-	{ "threads", no_argument, NULL, 't' },           { "json", no_argument, NULL, 'j' },
-	{ "format", required_argument, NULL, 'f' },      { "output", required_argument, NULL, 'o' },
-	{ "limit", required_argument, NULL, 'l' },       { "force", no_argument, NULL, 'F' },
-	{ "thread", required_argument, NULL, 'T' },      { "depth", required_argument, NULL, 'd' },
-	{ "min-percent", required_argument, NULL, 'm' }, { "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },           { 0 },
 };
 
 /* ---- verbs ---- */
@@ -111,12 +45,19 @@ static uint32_t terminal_columns(void)
 										     : 0;
 }
 
+static const char *base_name(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	return slash ? slash + 1 : path;
+}
+
 static int no_memory(struct vz_trouble *trouble)
 {
 	return vz_trouble_set(trouble, ENOMEM, "out of memory");
 }
 
-static int run_report(struct vz_reader *r, const struct options *options,
+static int run_report(struct vz_reader *r, const struct vz_options *options,
 		      struct vz_trouble *trouble)
 {
 	struct vz_report_options report = options->report;
@@ -134,7 +75,8 @@ static int run_report(struct vz_reader *r, const struct options *options,
 	return vz_out_close(&out, trouble);
 }
 
-static int run_info(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble)
+static int run_info(struct vz_reader *r, const struct vz_options *options,
+		    struct vz_trouble *trouble)
 {
 	struct vz_out out;
 	int rc = vz_out_open(&out, "-", trouble);
@@ -149,7 +91,8 @@ static int run_info(struct vz_reader *r, const struct options *options, struct v
 	return vz_out_close(&out, trouble);
 }
 
-static int run_tree(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble)
+static int run_tree(struct vz_reader *r, const struct vz_options *options,
+		    struct vz_trouble *trouble)
 {
 	struct vz_tree_options tree = options->tree;
 	struct vz_out out;
@@ -169,7 +112,8 @@ static int run_tree(struct vz_reader *r, const struct options *options, struct v
 	return vz_out_close(&out, trouble);
 }
 
-static int run_diff(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble)
+static int run_diff(struct vz_reader *r, const struct vz_options *options,
+		    struct vz_trouble *trouble)
 {
 	struct vz_diff_options diff = {
 		.file = { options->file, options->other },
@@ -200,23 +144,32 @@ static int run_diff(struct vz_reader *r, const struct options *options, struct v
 	return rc;
 }
 
-/* There is no server yet; say so, and what works instead. */
-static int run_look(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble)
+static int run_look(struct vz_reader *r, const struct vz_options *options,
+		    struct vz_trouble *trouble)
 {
-	int rc = run_info(r, options, trouble);
+	const struct vz_serve_options serve = {
+		.path = options->file,
+		.name = base_name(options->file),
+		.other = options->other,
+		.other_name = base_name(options->other),
+		.port = options->port,
+		.no_open = options->no_open,
+	};
+	struct vz_reader *other;
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	fprintf(stderr,
-		"\nvizview cannot serve the timeline itself yet. To see it:\n"
-		"  vizview export %s --format html       then open the page in a browser\n"
-		"  vizview report %s                     the table of functions, here\n",
-		options->file, options->file);
-	return 0;
+	/* It is read by a child later, but wrong names are told now. */
+	if (options->other) {
+		rc = vz_reader_open(options->other, &other, trouble);
+		if (rc < 0)
+			return rc;
+		vz_reader_free(other);
+	}
+	return vz_serve(r, &serve, trouble);
 }
 
 /* Where to write: OUTPUT, or FILE with another extension. */
-static int output_path(const struct options *options, const struct vz_export *e, char *path,
+static int output_path(const struct vz_options *options, const struct vz_export *e, char *path,
 		       struct vz_trouble *trouble)
 {
 	size_t len = strlen(options->file);
@@ -230,7 +183,8 @@ static int output_path(const struct options *options, const struct vz_export *e,
 	return n < PATH_BYTES ? 0 : vz_trouble_set(trouble, ENAMETOOLONG, "the name is too long");
 }
 
-static int check_output(const char *path, const struct options *options, struct vz_trouble *trouble)
+static int check_output(const char *path, const struct vz_options *options,
+			struct vz_trouble *trouble)
 {
 	struct stat in, out;
 	int rc;
@@ -281,33 +235,86 @@ static void tell_export(const struct vz_reader *r, const char *path, uint64_t by
 	tell_losses(r);
 }
 
-static int run_export(struct vz_reader *r, const struct options *options,
+/* A page of everything may be more than a browser opens; who wants that says so. */
+static int check_size(const struct vz_reader *r, const struct vz_export *e,
+		      const struct vz_options *options, struct vz_trouble *trouble)
+{
+	struct vz_totals totals;
+	int rc;
+
+	vz_reader_totals(r, &totals);
+	if (!e->asks || options->has_limit || totals.calls <= e->max_calls)
+		return 0;
+	rc = vz_trouble_set(trouble, EFBIG, "%s would be a page of about %s", options->file,
+			    vz_human_bytes(totals.calls * e->call_bytes_x10 / 10).s);
+	vz_trouble_why(trouble, "it has %s calls; browsers open %s quickly",
+		       vz_human_count(totals.calls).s, vz_human_count(e->max_calls).s);
+	vz_trouble_try(trouble, "--limit %llu for the first calls, --limit 0 for all of them",
+		       (unsigned long long)e->max_calls);
+	return rc;
+}
+
+static int show_progress(void *ctx, double done)
+{
+	int *percent = ctx, now = (int)(done * 100);
+
+	if (now != *percent)
+		fprintf(stderr, "\rmaking the index: %d %%", now);
+	*percent = now;
+	return 0;
+}
+
+/* Write it to PATH; BYTES: how long it became. */
+static int write_export(struct vz_reader *r, const struct vz_export *e,
+			struct vz_export_options *how, const char *path, uint64_t *bytes)
+{
+	struct vz_out out;
+	int rc = vz_out_open(&out, path, how->trouble), percent = -1;
+
+	if (rc < 0)
+		return rc;
+	if (isatty(STDERR_FILENO)) {
+		how->progress = show_progress;
+		how->ctx = &percent;
+	}
+	rc = e->write(r, how, &out);
+	if (percent >= 0)
+		fprintf(stderr, "\r\033[K");
+	*bytes = out.bytes;
+	if (rc < 0 && !out.error) {
+		vz_out_abandon(&out);
+		return rc == -ENOMEM ? no_memory(how->trouble) : rc;
+	}
+	return vz_out_close(&out, how->trouble);
+}
+
+static int run_export(struct vz_reader *r, const struct vz_options *options,
 		      struct vz_trouble *trouble)
 {
 	const struct vz_export *e = vz_export_find(options->format);
-	const struct vz_export_options limits = {
+	struct vz_export_options how = {
 		.max_calls = options->has_limit ? options->limit : e->max_calls,
+		.path = options->file,
+		.name = base_name(options->file),
+		.with_source = options->with_source,
+		.other_name = base_name(options->other),
+		.trouble = trouble,
 	};
 	char path[PATH_BYTES];
-	struct vz_out out;
 	uint64_t bytes;
 	int rc = output_path(options, e, path, trouble);
 
 	if (rc == 0)
 		rc = check_output(path, options, trouble);
 	if (rc == 0)
-		rc = vz_out_open(&out, path, trouble);
-	if (rc < 0)
-		return rc;
-	rc = e->write(r, &limits, &out);
-	bytes = out.bytes;
-	if (rc < 0 && !out.error) {
-		vz_out_abandon(&out);
-		return no_memory(trouble);
-	}
-	rc = vz_out_close(&out, trouble);
+		rc = check_size(r, e, options, trouble);
+	if (rc == 0 && options->other)
+		rc = vz_reader_open(options->other, &how.other, trouble);
 	if (rc == 0)
-		tell_export(r, path, bytes, limits.max_calls);
+		rc = write_export(r, e, &how, path, &bytes);
+	if (rc == 0)
+		tell_export(r, path, bytes, how.max_calls);
+	vz_reader_free(how.other);
 	return rc;
 }
 
@@ -323,7 +330,8 @@ static void tell_index(const struct vz_index_made *made)
 		(double)(made->trace_bytes + made->bytes) / calls);
 }
 
-static int run_index(struct vz_reader *r, const struct options *options, struct vz_trouble *trouble)
+static int run_index(struct vz_reader *r, const struct vz_options *options,
+		     struct vz_trouble *trouble)
 {
 	const struct vz_index_options index = { .out = options->output };
 	struct vz_index_made made;
@@ -336,193 +344,41 @@ static int run_index(struct vz_reader *r, const struct options *options, struct 
 }
 
 /* Begins without a trace. */
-static int run_import(struct vz_reader *r, const struct options *options,
+static int run_import(struct vz_reader *r, const struct vz_options *options,
 		      struct vz_trouble *trouble)
 {
 	(void)r;
 	return vz_open_import(options->file, options->output, options->force, trouble);
 }
 
-static const struct verb verbs[] = {
-	{ "info", "j", run_info },  { "report", "sntj", run_report }, { "tree", "Tdmj", run_tree },
-	{ "diff", "mj", run_diff }, { "export", "folF", run_export }, { "index", "o", run_index },
-	{ "import", "oF", run_import }, { 0 },
+typedef int run_verb(struct vz_reader *r, const struct vz_options *options,
+		     struct vz_trouble *trouble);
+
+static run_verb *const verbs[VZ_VERBS] = {
+	[VZ_VERB_LOOK] = run_look,   [VZ_VERB_INFO] = run_info,     [VZ_VERB_REPORT] = run_report,
+	[VZ_VERB_TREE] = run_tree,   [VZ_VERB_DIFF] = run_diff,     [VZ_VERB_EXPORT] = run_export,
+	[VZ_VERB_INDEX] = run_index, [VZ_VERB_IMPORT] = run_import,
 };
-
-static const struct verb look = { "", "", run_look };
-
-/* ---- options ---- */
-
-static int usage(struct vz_trouble *trouble, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static int usage(struct vz_trouble *trouble, const char *fmt, ...)
-{
-	va_list ap;
-
-	vz_trouble_set(trouble, EINVAL, "cannot do this");
-	va_start(ap, fmt);
-	vsnprintf(trouble->why, sizeof(trouble->why), fmt, ap);
-	va_end(ap);
-	vz_trouble_try(trouble, "vizview --help");
-	return -EINVAL;
-}
-
-static bool parse_number(const char *s, uint64_t *ret)
-{
-	char *end;
-
-	errno = 0;
-	*ret = strtoull(s, &end, 10);
-	return *s >= '0' && *s <= '9' && !*end && !errno;
-}
-
-static bool parse_percent(const char *s, double *ret)
-{
-	char *end;
-
-	*ret = strtod(s, &end);
-	return *s >= '0' && *s <= '9' && !*end && *ret >= 0 && *ret <= 100;
-}
-
-static int parse_order(const char *s, enum vz_stats_order *ret)
-{
-	static const char *const names[] = {
-		[VZ_ORDER_SELF] = "self",
-		[VZ_ORDER_TOTAL] = "total",
-		[VZ_ORDER_CALLS] = "calls",
-	};
-
-	for (int i = 0; i < 3; i++) {
-		if (!strcmp(s, names[i])) {
-			*ret = (enum vz_stats_order)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int take_option(int c, struct options *o, struct vz_trouble *trouble)
-{
-	uint64_t n;
-
-	switch (c) {
-	case 's':
-		if (parse_order(optarg, &o->report.order) < 0)
-			return usage(trouble, "--sort takes self, total or calls, not %s", optarg);
-		return 0;
-	case 'n':
-		if (!parse_number(optarg, &n) || n > UINT32_MAX)
-			return usage(trouble, "--top takes a number, not %s", optarg);
-		o->report.top = (uint32_t)n;
-		return 0;
-	case 'l':
-		o->has_limit = true;
-		if (!parse_number(optarg, &o->limit))
-			return usage(trouble, "--limit takes a number, not %s", optarg);
-		return 0;
-	case 'f':
-		if (!vz_export_find(optarg))
-			return usage(trouble, "there is no format %s", optarg);
-		o->format = optarg;
-		return 0;
-	case 'T':
-		o->tree.thread = optarg;
-		return 0;
-	case 'd':
-		if (!parse_number(optarg, &n) || n > UINT32_MAX)
-			return usage(trouble, "--depth takes a number, not %s", optarg);
-		o->tree.depth = (uint32_t)n;
-		return 0;
-	case 'm':
-		if (!parse_percent(optarg, &o->tree.min_percent))
-			return usage(trouble, "--min-percent takes 0 to 100, not %s", optarg);
-		return 0;
-	case 'o':
-		o->output = optarg;
-		return 0;
-	case 't':
-		o->report.threads = true;
-		return 0;
-	case 'j':
-		o->report.json = true;
-		return 0;
-	default:
-		o->force = true;
-		return 0;
-	}
-}
-
-/* 0; 1: help or version was all that was wanted; below 0: wrong usage. */
-static int parse(int argc, char **argv, const struct verb *verb, struct options *o,
-		 struct vz_trouble *trouble)
-{
-	int c, rc = 0;
-
-	opterr = 0;
-	while (rc == 0 && (c = getopt_long(argc, argv, ":o:h", long_options, NULL)) != -1) {
-		if (c == 'h' || c == 'V') {
-			fputs(c == 'h' ? help : "vizview " VZ_VERSION "\n", stdout);
-			return 1;
-		}
-		if (c == ':')
-			return usage(trouble, "%s needs a value", argv[optind - 1]);
-		if (c == '?')
-			return usage(trouble, "there is no option %s", argv[optind - 1]);
-		if (!strchr(verb->allowed, c))
-			return usage(trouble, "%s does not belong to this verb", argv[optind - 1]);
-		rc = take_option(c, o, trouble);
-	}
-	if (rc < 0)
-		return rc;
-	if (optind == argc)
-		return usage(trouble, "no trace is named");
-	if (verb->run == run_diff && optind + 2 == argc)
-		o->other = argv[--argc];
-	else if (verb->run == run_diff)
-		return usage(trouble, "diff compares two traces");
-	if (optind + 1 < argc)
-		return usage(trouble, "one trace at a time; %s is too many", argv[optind + 1]);
-	o->file = argv[optind];
-	if (verb->run == run_export && !o->format)
-		return usage(trouble, "--format is missing: html, perfetto, json, speedscope, "
-				      "collapsed, pstats or csv");
-	return 0;
-}
-
-static const struct verb *find_verb(int *argc, char ***argv)
-{
-	for (const struct verb *v = verbs; v->name && *argc > 1; v++) {
-		if (!strcmp((*argv)[1], v->name)) {
-			--*argc;
-			++*argv;
-			return v;
-		}
-	}
-	return &look;
-}
 
 int main(int argc, char **argv)
 {
-	struct options options = { .report = { .top = DEFAULT_TOP }, .tree = { .min_percent = 1 } };
+	struct vz_options options;
 	struct vz_trouble trouble;
 	struct vz_reader *reader = NULL;
 	char trace[VZ_OPEN_PATH_BYTES];
-	const struct verb *verb;
 	int rc;
 
 	/* A reader that goes away shows up as EPIPE, where the output can be tidied up. */
 	signal(SIGPIPE, SIG_IGN);
-	verb = find_verb(&argc, &argv);
-	rc = parse(argc, argv, verb, &options, &trouble);
+	rc = vz_options_parse(argc, argv, &options, &trouble);
 	if (rc < 0)
 		vz_trouble_print(&trouble);
 	if (rc != 0)
 		return rc < 0 ? EXIT_USAGE : 0;
 	options.trace = trace;
-	rc = verb->run == run_import ? 0 : vz_open(options.file, trace, &reader, &trouble);
+	rc = options.verb == VZ_VERB_IMPORT ? 0 : vz_open(options.file, trace, &reader, &trouble);
 	if (rc == 0) {
-		rc = verb->run(reader, &options, &trouble);
+		rc = verbs[options.verb](reader, &options, &trouble);
 		vz_reader_free(reader);
 	}
 	if (rc == -EPIPE)
