@@ -147,23 +147,24 @@ static int run_diff(struct vz_reader *r, const struct vz_options *options,
 static int run_look(struct vz_reader *r, const struct vz_options *options,
 		    struct vz_trouble *trouble)
 {
+	char other[VZ_OPEN_PATH_BYTES];
 	const struct vz_serve_options serve = {
-		.path = options->file,
+		.path = options->trace,
 		.name = base_name(options->file),
-		.other = options->other,
+		.other = options->other ? other : NULL,
 		.other_name = base_name(options->other),
 		.port = options->port,
 		.no_open = options->no_open,
 	};
-	struct vz_reader *other;
+	struct vz_reader *second;
 	int rc;
 
-	/* It is read by a child later, but wrong names are told now. */
+	/* It is read by a child later, but what is wrong with it is told now. */
 	if (options->other) {
-		rc = vz_reader_open(options->other, &other, trouble);
+		rc = vz_open(options->other, other, &second, trouble);
 		if (rc < 0)
 			return rc;
-		vz_reader_free(other);
+		vz_reader_free(second);
 	}
 	return vz_serve(r, &serve, trouble);
 }
@@ -264,6 +265,13 @@ static int show_progress(void *ctx, double done)
 	return 0;
 }
 
+static int no_export(int rc, const char *path, struct vz_trouble *trouble)
+{
+	vz_trouble_set(trouble, -rc, "cannot write %s", path);
+	vz_trouble_why(trouble, "%s", strerror(-rc));
+	return rc;
+}
+
 /* Write it to PATH; BYTES: how long it became. */
 static int write_export(struct vz_reader *r, const struct vz_export *e,
 			struct vz_export_options *how, const char *path, uint64_t *bytes)
@@ -283,7 +291,9 @@ static int write_export(struct vz_reader *r, const struct vz_export *e,
 	*bytes = out.bytes;
 	if (rc < 0 && !out.error) {
 		vz_out_abandon(&out);
-		return rc == -ENOMEM ? no_memory(how->trouble) : rc;
+		if (rc == -ENOMEM)
+			return no_memory(how->trouble);
+		return how->trouble->what[0] ? rc : no_export(rc, path, how->trouble);
 	}
 	return vz_out_close(&out, how->trouble);
 }
@@ -294,13 +304,13 @@ static int run_export(struct vz_reader *r, const struct vz_options *options,
 	const struct vz_export *e = vz_export_find(options->format);
 	struct vz_export_options how = {
 		.max_calls = options->has_limit ? options->limit : e->max_calls,
-		.path = options->file,
+		.path = options->trace,
 		.name = base_name(options->file),
 		.with_source = options->with_source,
 		.other_name = base_name(options->other),
 		.trouble = trouble,
 	};
-	char path[PATH_BYTES];
+	char path[PATH_BYTES], other[VZ_OPEN_PATH_BYTES];
 	uint64_t bytes;
 	int rc = output_path(options, e, path, trouble);
 
@@ -309,7 +319,7 @@ static int run_export(struct vz_reader *r, const struct vz_options *options,
 	if (rc == 0)
 		rc = check_size(r, e, options, trouble);
 	if (rc == 0 && options->other)
-		rc = vz_reader_open(options->other, &how.other, trouble);
+		rc = vz_open(options->other, other, &how.other, trouble);
 	if (rc == 0)
 		rc = write_export(r, e, &how, path, &bytes);
 	if (rc == 0)
@@ -363,7 +373,7 @@ static run_verb *const verbs[VZ_VERBS] = {
 int main(int argc, char **argv)
 {
 	struct vz_options options;
-	struct vz_trouble trouble;
+	struct vz_trouble trouble = { 0 };
 	struct vz_reader *reader = NULL;
 	char trace[VZ_OPEN_PATH_BYTES];
 	int rc;
