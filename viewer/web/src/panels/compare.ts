@@ -152,7 +152,8 @@ const object = (v: unknown): Json => typeof v === 'object' && v !== null ? v as 
 const number = (v: unknown): number => typeof v === 'number' && Number.isFinite(v) ? v : 0;
 const text = (v: unknown): string => typeof v === 'string' ? v : '';
 
-function read(answer: Comparison, f: Functions): Both {
+// What is in ANSWER, with the functions of the open trace that it is about.
+export function read(answer: Comparison, f: Functions): Both {
 	const index = new Map<string, number>();
 	f.name.forEach((name, fn) => index.set(name + '\0' + (f.files[f.file[fn]] ?? ''), fn));
 	const side = (v: unknown): Side | null => {
@@ -162,7 +163,7 @@ function read(answer: Comparison, f: Functions): Both {
 	};
 	const rows = (Array.isArray(answer.functions) ? answer.functions : []).map(object).map((r): Row => {
 		const name = text(r.name), where = text(r.file) || text(r.module), module = text(r.module);
-		return { fn: index.get(name + '\0' + where) ?? -1, name: module ? module + '.' + name : name,
+		return { fn: name ? index.get(name + '\0' + where) ?? -1 : -1, name: module ? module + '.' + name : name,
 			place: text(r.file) ? `${where}:${number(r.line)}` : 'C function', verdict: text(r.verdict), difference: number(r.difference_ns),
 			ratio: typeof r.ratio === 'number' && r.a && r.b ? r.ratio : null, a: side(r.a), b: side(r.b) };
 	});

@@ -3,6 +3,7 @@
 import type { FunctionRow, Histogram as Durations, Range, Slice } from '../engine';
 import type { Members } from '../state';
 import { count, duration, moment, percent, place, title } from '../units';
+import { merged, position, type Bar } from './buckets';
 import type { Context, Panel } from './context';
 import { button, clamp, el, empty, fill, Latest, reason } from './dom';
 import { Grid } from './grid';
@@ -11,9 +12,6 @@ import { plural, trackName } from './text';
 
 const SLOWEST = 200;
 const BAR = 7;      // px at least, with its gap
-const EXACT = 8;    // durations below have a bucket each
-
-export interface Bar { from: number; below: number; count: number }
 
 export class Histogram implements Panel {
 	readonly name = 'histogram';
@@ -216,26 +214,4 @@ export class Histogram implements Panel {
 		event.preventDefault();
 		event.stopPropagation();
 	}
-}
-
-// All bars between the first and the last that are not empty, each of MERGE buckets.
-export function merged(data: Durations, merge: number): Bar[] {
-	const bars: Bar[] = [], n = data.bucket.length;
-	if (!n) return bars;
-	const bar = (i: number): number => Math.floor(position(data.bucket[i]) / merge), first = bar(0), last = bar(n - 1);
-	for (let i = first; i <= last; i++) bars.push({ from: least(i * merge), below: least((i + 1) * merge), count: 0 });
-	for (let i = 0; i < n; i++) bars[bar(i) - first].count += data.count[i];
-	return bars;
-}
-
-// Where a duration is among the buckets, see vzi_bucket(); the whole part is its bucket.
-function position(ns: number): number {
-	if (ns < EXACT) return ns;
-	const log2 = Math.floor(Math.log2(ns));
-	return (log2 - 3) * 8 + ns / 2 ** (log2 - 3);
-}
-
-// Least duration of bucket I.
-function least(i: number): number {
-	return i < EXACT ? i : (8 + i % 8) * 2 ** (Math.floor(i / 8) - 1);
 }

@@ -52,7 +52,8 @@ export class Source {
 	private text(source: SourceText, line: number, name: string): void {
 		const first = Math.max(source.first, line - BEFORE), from = first - source.first;
 		const indented = source.lines[line - source.first] ?? '';
-		const end = endOf(source.lines, line - source.first, indented.length - indented.trimStart().length);
+		const whole = /<\w+>$/.test(name); // a module, a lambda: not a def
+		const end = whole ? Infinity : endOf(source.lines, line - source.first, indented.length - indented.trimStart().length);
 		this.lines = source.lines.slice(from, Math.max(from, Math.min(end, line - source.first + AFTER)));
 		const rows = coloured(this.lines).map((nodes, i) => {
 			const n = first + i, on = n === line;
@@ -66,31 +67,41 @@ export class Source {
 }
 
 // Index of the line after the function that begins at FROM with INDENT.
-function endOf(lines: string[], from: number, indent: number): number {
-	let body = false, last = from + 1;
+export function endOf(lines: string[], from: number, indent: number): number {
+	let head = true, open = 0, last = from + 1; // in its signature, with so many brackets open
 	for (let i = from; i >= 0 && i < lines.length; i++) {
 		const text = lines[i].trim(), deep = lines[i].length - lines[i].trimStart().length;
-		if (!text) continue;
-		if (body && deep <= indent && !/^[)\]}#]/.test(text)) return last;
-		body ||= /:\s*(#.*)?$/.test(text) && !text.startsWith('@');
-		last = i + 1;
+		if (!head && text && deep <= indent) {
+			if (text[0] === '#') continue;
+			return last;
+		}
+		if (head) {
+			for (const c of text) open += '([{'.includes(c) ? 1 : ')]}'.includes(c) ? -1 : 0;
+			head = open > 0 || !/^(async\s|def\b|class\b)/.test(text) && !text.endsWith(':');
+		}
+		if (text) last = i + 1;
 	}
 	return last;
 }
 
 // LINES with their tokens in spans; a string may go over many lines.
 function coloured(lines: string[]): Node[][] {
-	const text = lines.join('\n'), rows: Node[][] = [[]];
-	const put = (part: string, cls: string): void => part.split('\n').forEach((piece, i) => {
+	const rows: Node[][] = [[]];
+	for (const [token, cls] of tokens(lines.join('\n'))) token.split('\n').forEach((piece, i) => {
 		if (i) rows.push([]);
 		if (piece) rows[rows.length - 1].push(cls ? el('span', { class: cls, text: piece }) : document.createTextNode(piece));
 	});
+	return rows;
+}
+
+// Python in pieces, each with its class; '': what needs no colour.
+export function tokens(text: string): [string, string][] {
+	const all: [string, string][] = [];
 	let at = 0;
 	for (const match of text.matchAll(TOKEN)) {
-		put(text.slice(at, match.index), '');
-		put(match[0], CLASSES[match.slice(1).findIndex((group) => group !== undefined)]);
+		all.push([text.slice(at, match.index), ''], [match[0], CLASSES[match.slice(1).findIndex((group) => group !== undefined)]]);
 		at = match.index! + match[0].length;
 	}
-	put(text.slice(at), '');
-	return rows;
+	all.push([text.slice(at), '']);
+	return all.filter(([piece]) => piece);
 }

@@ -57,7 +57,7 @@ export function trackName(trace: TraceInfo, track: number): string {
 // The threads of a range.
 export function tracksText(opened: Opened, tracks: number[] | null): string {
 	const calls = opened.trace.tracks.filter((t) => t.kind !== 'state' && t.kind !== 'instants' && t.kind !== 'counter').length;
-	const n = tracks?.length ?? opened.trace.tracks.length;
+	const n = tracks ? tracks.length : calls;
 	if (tracks && n < 3) return tracks.map((t) => trackName(opened.trace, t)).join(', ') || 'no thread';
 	return n >= calls ? n === 1 ? trackName(opened.trace, 0) : `all ${n} threads` : `${n} of ${calls} threads`;
 }

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+// panels_entry.ts - the parts of the panels that need no browser, for tests/parts.mjs.
+export { merged, position, least } from '../../../viewer/web/src/panels/buckets';
+export { Calls } from '../../../viewer/web/src/panels/calls';
+export { read } from '../../../viewer/web/src/panels/compare';
+export { endOf, tokens } from '../../../viewer/web/src/panels/source';
+export { detailsJson, detailsText, stay, tracksText, wallClock } from '../../../viewer/web/src/panels/text';
