@@ -287,10 +287,10 @@ static void put_sums(struct kit_varints *v, uint32_t delta, const struct sums *s
 	}
 }
 
-/* A row only of what did something, be it only to be entered or left. */
-static bool touches(const struct kit_call *call, const struct range *r)
+static bool is_nothing(const struct sums *s)
 {
-	return within(r, call->start) || within(r, call->end) || overlap(r, call);
+	return !s->calls && !s->resumes && !s->self && !s->total && !s->seen && !s->raised &&
+	       !s->partial;
 }
 
 struct kit_varints kit_naive_funcs(const struct kit_calls *c, uint64_t from, uint64_t to, bool last)
@@ -305,16 +305,14 @@ struct kit_varints kit_naive_funcs(const struct kit_calls *c, uint64_t from, uin
 			functions = c->p[i].function + 1;
 	for (uint32_t f = 0; f < functions; f++) {
 		struct sums s = { 0 };
-		bool any = false;
 
 		for (uint32_t i = 0; i < c->n; i++) {
-			if (c->p[i].function != f || !touches(&c->p[i], &r))
+			if (c->p[i].function != f)
 				continue;
-			any = true;
 			s.self += self[i];
 			add_call(c, &c->p[i], &r, &s);
 		}
-		if (any) {
+		if (!is_nothing(&s)) {
 			put_sums(&v, f - next, &s);
 			next = f + 1;
 		}

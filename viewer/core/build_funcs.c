@@ -303,6 +303,11 @@ static struct vz_func_sum take(struct vz_func_now *now)
 	return sum;
 }
 
+static bool is_nothing(const struct vz_func_sum *s)
+{
+	return !(s->calls | s->resumes | s->seen | s->raised | s->partial | s->self | s->total);
+}
+
 int vz_funcs_block(struct vz_funcs *f, struct vz_tile_writer *w, struct vzi_tile *tile)
 {
 	uint32_t counts[VZI_BUCKETS] = { 0 }, next = 0;
@@ -316,7 +321,7 @@ int vz_funcs_block(struct vz_funcs *f, struct vz_tile_writer *w, struct vzi_tile
 	{
 		const struct vz_func_sum sum = take(&f->now[i]);
 
-		if (rc < 0)
+		if (rc < 0 || is_nothing(&sum))
 			continue;
 		count_pairs(f->buckets + f->starts[i] - sum.seen, (uint32_t)sum.seen, counts,
 			    &pairs);

@@ -77,7 +77,6 @@ static uint32_t add(struct vz_paths *p, uint32_t parent, uint32_t function)
 	p->nodes[p->nnodes] = (struct vz_path){
 		.function = function,
 		.parent = parent,
-		.last_function = VZ_BUILD_NONE,
 	};
 	return p->nnodes++;
 }
@@ -135,8 +134,7 @@ int vz_paths_find(struct vz_paths *p, uint32_t from, uint32_t function, uint32_t
 		}
 		*slot = add(p, from, function);
 	}
-	p->nodes[from].last_function = function;
-	p->nodes[from].last = *ret = *slot;
+	*ret = *slot;
 	return 0;
 }
 
@@ -226,6 +224,8 @@ int vz_paths_block(struct vz_paths *p, struct vz_tile_writer *w, struct vzi_tile
 
 		node->calls = node->resumes = 0;
 		node->self = node->other = 0;
+		if (!(sum.calls | sum.resumes | sum.self | sum.other))
+			continue;
 		if (rc == 0)
 			rc = put(&w->bytes, (uint32_t)i - next, &sum);
 		if (rc == 0)

@@ -132,8 +132,9 @@ struct vz_funcs {
 
 struct vz_path {
 	uint32_t function, parent;
-	uint32_t last_function, last; /* the child that was called last */
-	uint32_t calls, resumes;      /* in the block under way, and ns: */
+	uint32_t last;  /* the child that was called last, */
+	uint32_t after; /* and what its parent called after this one the last time; 0: nothing */
+	uint32_t calls, resumes; /* in the block under way, and ns: */
 	uint64_t self, other;
 };
 
@@ -174,7 +175,7 @@ int vz_funcs_flush(struct vz_funcs *f, struct vz_tile_writer *w, struct vzi_tile
 
 int vz_paths_init(struct vz_paths *p);
 void vz_paths_fini(struct vz_paths *p);
-/* FUNCTION was called from FROM, as on the stack: where it is, which may be with VZ_PATH_LEFT. */
+/* FUNCTION was called from node FROM: its node, or FROM with VZ_PATH_LEFT. */
 int vz_paths_find(struct vz_paths *p, uint32_t from, uint32_t function, uint32_t *ret);
 int vz_paths_more_stack(struct vz_paths *p);
 int vz_paths_block(struct vz_paths *p, struct vz_tile_writer *w, struct vzi_tile *tile);

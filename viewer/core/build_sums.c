@@ -36,40 +36,57 @@ static inline void advance(struct vz_sums *s, uint64_t ns)
 	if (s->top == VZ_BUILD_NONE || !passed)
 		return;
 	s->funcs.now[s->top].self += passed;
-	vz_set_add(&s->funcs.set, s->top);
-	vz_set_add(&s->paths.set, s->current & ~VZ_PATH_LEFT);
 	if (s->current & VZ_PATH_LEFT)
 		node->other += passed;
 	else
 		node->self += passed;
 }
 
+/*
+ * Most calls are the same as the one before from the same place, or follow it as they did the
+ * last time, so that they are found without the table.
+ */
+static inline int child_of(struct vz_paths *p, uint32_t from, uint32_t function, uint32_t *ret)
+{
+	struct vz_path *node = &p->nodes[from];
+	uint32_t last = node->last, after;
+	int rc;
+
+	*ret = from;
+	if (node->function == function)
+		return 0;
+	*ret = last;
+	if (p->nodes[last].function == function && last)
+		return 0;
+	*ret = after = p->nodes[last].after;
+	if (p->nodes[after].function != function || p->nodes[after].parent != from || !after) {
+		rc = vz_paths_find(p, from, function, ret);
+		if (rc < 0 || *ret & VZ_PATH_LEFT)
+			return rc;
+		if (last)
+			p->nodes[last].after = *ret;
+	}
+	p->nodes[from].last = *ret;
+	return 0;
+}
+
 static inline int enter_path(struct vz_sums *s, uint32_t function, unsigned kind)
 {
 	struct vz_paths *p = &s->paths;
-	uint32_t node = s->current;
-	int rc = 0;
+	int rc = s->current & VZ_PATH_LEFT ? 0 : child_of(p, s->current, function, &s->current);
 
-	if (node & VZ_PATH_LEFT) {
-		;
-	} else if (p->nodes[node].last_function == function) {
-		node = p->nodes[node].last;
-	} else if (p->nodes[node].function != function) {
-		rc = vz_paths_find(p, node, function, &node);
-	}
 	if (rc == 0 && p->depth == p->stack_cap)
 		rc = vz_paths_more_stack(p);
 	if (rc < 0)
 		return rc;
-	p->stack[p->depth++] = s->current = node;
-	if (node & VZ_PATH_LEFT) {
+	p->stack[p->depth++] = s->current;
+	if (s->current & VZ_PATH_LEFT) {
 		p->left_calls++;
 		return 0;
 	}
-	p->nodes[node].calls += kind == VZ_ENTRY_CALL;
-	p->nodes[node].resumes += kind == VZ_ENTRY_RESUME || kind == VZ_ENTRY_THROW;
-	if (kind != VZ_ENTRY_OPEN)
-		vz_set_add(&p->set, node);
+	p->nodes[s->current].calls += kind == VZ_ENTRY_CALL;
+	p->nodes[s->current].resumes += kind == VZ_ENTRY_RESUME || kind == VZ_ENTRY_THROW;
+	vz_set_add(&p->set, s->current);
 	return 0;
 }
 
@@ -119,7 +136,6 @@ int vz_sums_leave(struct vz_sums *s, const struct vz_open_frame *stack, uint32_t
 	if (!--f->active)
 		f->total += ns - f->since;
 	f->raised += how == VZ_LEAVE_UNWIND;
-	vz_set_add(&s->funcs.set, function);
 	if (how < VZ_LEAVE_UNSEEN && (symbol & KIND_MASK) != VZ_ENTRY_OPEN)
 		rc = note_stay(&s->funcs, function, ns - begin);
 	else
@@ -140,10 +156,17 @@ static void settle(struct vz_sums *s, const struct vz_line *line, uint64_t ns)
 		uint32_t function = line->stack[i].symbol >> VZ_SYMBOL_SHIFT;
 		struct vz_func_now *f = &s->funcs.now[function];
 
-		if (ns > f->since)
-			vz_set_add(&s->funcs.set, function);
 		f->total += ns - f->since;
 		f->since = ns;
+	}
+}
+
+/* What is on the stack may get time in the block that begins, as may what is entered. */
+static void carry_over(struct vz_sums *s, const struct vz_line *line)
+{
+	for (uint32_t i = 0; i < line->depth; i++) {
+		vz_set_add(&s->funcs.set, line->stack[i].symbol >> VZ_SYMBOL_SHIFT);
+		vz_set_add(&s->paths.set, s->paths.stack[i] & ~VZ_PATH_LEFT);
 	}
 }
 
@@ -178,6 +201,7 @@ int vz_sums_cut(struct vz_sums *s, struct vz_tile_writer *w, const struct vz_lin
 
 	settle(s, line, ns);
 	rc = write_block(s, w, blocks[i].from_ns, ns, i);
+	carry_over(s, line);
 	for (unsigned level = 1; level < VZ_BUILD_LEVELS && rc == 0; level++) {
 		uint64_t fanout = UINT64_C(1) << (VZI_FANOUT_SHIFT * level);
 
