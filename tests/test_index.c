@@ -146,6 +146,10 @@ static void check_runs(const struct subject *s, const struct kit_calls *c, uint3
 		uint64_t calls = 0;
 
 		cr_assert_null(wrong, "runs %u: %s", level, wrong);
+		if (level && (uint64_t)VZI_FINE_NS << 2 * level > s->index.duration_ns) {
+			cr_assert_eq(made.n, 0);
+			continue;
+		}
 		kit_naive_runs(c, level, &naive);
 		kit_records_sort(&made);
 		same_records(&made, &naive, "runs", level);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "viewer/core/build_priv.h"
+#include "viewer/core/steps_inl.h"
 
 enum {
 	FIRST = 16,
@@ -144,6 +145,12 @@ static int on_lost(void *ctx, const struct vz_visit *at)
 	return add_gap(b, b->event_ns, b->hole_end, 0);
 }
 
+static const struct vz_visitor visitor = {
+	.enter = on_enter,
+	.leave = on_leave,
+	.lost = on_lost,
+};
+
 /* ---- blocks ---- */
 
 /*
@@ -213,7 +220,7 @@ int vz_build_block(struct vz_build *b, uint32_t number, const struct vz_block *h
 		rc = start_blocks(b, b->nblocks, vz_build_time(b, b->steps.from_ns));
 	b->hole_end = block->t0_ns;
 	if (rc == 0)
-		rc = vz_steps_events(&b->steps);
+		rc = vz_steps_play(&b->steps, &visitor);
 	if (b->track.holes > holes)
 		block->flags |= VZI_BLOCK_AFTER_HOLE;
 	return rc < 0 ? rc : 0;
@@ -223,11 +230,6 @@ int vz_build_block(struct vz_build *b, uint32_t number, const struct vz_block *h
 
 int vz_build_new(const struct vz_build_options *options, struct vz_build **ret)
 {
-	static const struct vz_visitor visitor = {
-		.enter = on_enter,
-		.leave = on_leave,
-		.lost = on_lost,
-	};
 	struct vz_build *b = calloc(1, sizeof(*b));
 	int rc;
 
@@ -245,7 +247,7 @@ int vz_build_new(const struct vz_build_options *options, struct vz_build **ret)
 	b->line.place = options->place;
 	b->event_ns = b->track.begin_ns;
 	b->bucket_end = bucket_end(b);
-	vz_runs_init(&b->runs);
+	vz_runs_init(&b->runs, b->options.duration_ns);
 	rc = vz_steps_init(&b->steps, &visitor, b);
 	if (rc == 0)
 		rc = vz_sums_init(&b->sums);

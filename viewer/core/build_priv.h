@@ -69,11 +69,12 @@ struct vz_run_level {
 struct vz_runs {
 	struct vz_run_level levels[VZI_LEVELS];
 	struct vz_records slices[VZI_LEVELS];
+	unsigned nlevels;    /* those that are used: coarser ones would show nothing */
 	uint64_t sweep_ns;   /* when old runs are looked for next, */
 	uint64_t last_sweep; /* and how often the time for that has come */
 };
 
-void vz_runs_init(struct vz_runs *runs);
+void vz_runs_init(struct vz_runs *runs, uint64_t duration_ns);
 void vz_runs_fini(struct vz_runs *runs);
 /** A call ended: 0, -ENOMEM, or what the sink returned, as all below. */
 int vz_runs_add(struct vz_runs *runs, struct vz_tile_writer *w, const struct vz_record *call);

@@ -9,7 +9,8 @@
  *     or more ended between them, and it is not longer than 4 r then;
  *   - else it is closed, and the item begins a new one.
  * So each call of a class below l is in exactly one run of level l, and at one depth there is
- * not more than one run for each 2 r on average.
+ * not more than one run for each 2 r on average.  A level with r longer than the whole trace
+ * is left out, as it would only show it as less than a pixel; there is always level 0.
  *
  * A run that nothing can join any more is closed by a sweep, or else tiles would reach far
  * back in time.  This does not change what is merged: whatever is added to level l at the
@@ -35,11 +36,14 @@ static uint64_t resolution(unsigned level)
 	return (uint64_t)VZI_FINE_NS << (2 * level);
 }
 
-void vz_runs_init(struct vz_runs *runs)
+void vz_runs_init(struct vz_runs *runs, uint64_t duration_ns)
 {
 	*runs = (struct vz_runs){ .sweep_ns = (uint64_t)VZI_FINE_NS << SWEEP_SHIFT };
 	for (int i = 0; i < VZI_LEVELS; i++)
 		runs->levels[i].first = runs->levels[i].last = VZ_BUILD_NONE;
+	for (runs->nlevels = 1; runs->nlevels < VZI_LEVELS; runs->nlevels++)
+		if (resolution(runs->nlevels) > duration_ns)
+			break;
 }
 
 void vz_runs_fini(struct vz_runs *runs)
@@ -49,7 +53,7 @@ void vz_runs_fini(struct vz_runs *runs)
 		free(runs->levels[i].records.p);
 		free(runs->slices[i].p);
 	}
-	vz_runs_init(runs);
+	vz_runs_init(runs, 0);
 }
 
 static int have_depth(struct vz_run_level *l, uint32_t depth)
@@ -111,7 +115,7 @@ static int close_run(struct vz_runs *runs, struct vz_tile_writer *w, unsigned le
 	unlink_run(l, &run);
 	l->at[depth].count = 0;
 	rc = vz_records_add(w, &l->records, VZI_RUNS, level, &record);
-	if (rc == 0 && level + 1 < VZI_LEVELS)
+	if (rc == 0 && level + 1 < runs->nlevels)
 		rc = add_item(runs, w, level + 1, depth, &run);
 	return rc;
 }
@@ -163,13 +167,13 @@ static int add_slice(struct vz_runs *runs, struct vz_tile_writer *w, const struc
 	unsigned class = vzi_class(call->length);
 	int rc = vz_records_add(w, &runs->slices[class], VZI_SLICES, class, call);
 
-	for (unsigned level = 0; level <= class && rc == 0; level++) {
+	for (unsigned level = 0; level <= class && level < runs->nlevels && rc == 0; level++) {
 		const struct vz_run_level *l = &runs->levels[level];
 
 		if (call->depth < l->cap && l->at[call->depth].count)
 			rc = close_run(runs, w, level, call->depth);
 	}
-	if (rc == 0 && class + 1 < VZI_LEVELS)
+	if (rc == 0 && class + 1 < runs->nlevels)
 		rc = add_item(runs, w, class + 1, call->depth, item);
 	return rc;
 }
@@ -210,7 +214,8 @@ int vz_runs_sweep(struct vz_runs *runs, struct vz_tile_writer *w, uint64_t now)
 	uint64_t changed = sweep ^ runs->last_sweep;
 	int rc = 0;
 
-	for (unsigned level = 0; level < VZI_LEVELS && changed >> (2 * level) && rc == 0; level++)
+	for (unsigned level = 0; level < runs->nlevels && changed >> (2 * level) && rc == 0;
+	     level++)
 		rc = sweep_level(runs, w, level, now);
 	runs->last_sweep = sweep;
 	runs->sweep_ns = (sweep + 1) << (VZI_FINE_SHIFT + SWEEP_SHIFT);
@@ -221,7 +226,7 @@ int vz_runs_end(struct vz_runs *runs, struct vz_tile_writer *w)
 {
 	int rc = 0;
 
-	for (unsigned level = 0; level < VZI_LEVELS && rc == 0; level++)
+	for (unsigned level = 0; level < runs->nlevels && rc == 0; level++)
 		while (runs->levels[level].first != VZ_BUILD_NONE && rc == 0)
 			rc = close_run(runs, w, level, runs->levels[level].first);
 	for (unsigned i = 0; i < VZI_LEVELS && rc == 0; i++) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "viewer/core/decode.h"
 
-#include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "viewer/core/decode_inl.h"
 
 enum {
 	MAX_DEPTH = 4 << 20, /* four times what a recorder follows */
@@ -16,40 +16,11 @@ enum {
 	FIRST_NODES = 1024,
 };
 
-/* See attach/encode.c. */
-struct node {
-	uint64_t block;
-	uint32_t list;
-	uint8_t n, cap, leave, pad;
-};
-
-struct column {
-	const uint8_t *p, *end;
-};
-
-struct vz_decoder {
-	struct node *nodes;
-	uint32_t nnodes;
-	uint64_t block;
-	uint32_t *lists;
-	size_t nlists, lists_cap;
-	struct vz_open_frame *stack;
-	uint32_t depth, stack_cap;
-	struct column columns[VZ_NCOLUMNS];
-	uint64_t ns, t1_ns;
-	uint32_t entries_left, leaves_left, pops_left;
-	uint32_t events;
-	uint64_t guesses_left; /* leaves until the wrongly guessed one; its kind: */
-	uint8_t wrong_leave;
-	uint64_t loss_at; /* number of events before it */
-	bool loss_ahead;
-};
-
 /* Make node INDEX be there. */
 static int have_node(struct vz_decoder *d, uint32_t index)
 {
 	uint32_t n = d->nnodes ? d->nnodes : FIRST_NODES;
-	struct node *bigger;
+	struct vz_decoder_node *bigger;
 
 	if (index < d->nnodes)
 		return 0;
@@ -68,7 +39,7 @@ struct vz_decoder *vz_decoder_new(void)
 {
 	struct vz_decoder *d = calloc(1, sizeof(*d));
 
-	if (d && have_node(d, ROOT) < 0) {
+	if (d && have_node(d, VZ_DECODER_ROOT) < 0) {
 		free(d);
 		return NULL;
 	}
@@ -85,7 +56,7 @@ void vz_decoder_free(struct vz_decoder *d)
 	free(d);
 }
 
-static inline bool get_varint(struct column *c, uint64_t *ret)
+bool vz_decoder_long_varint(struct vz_column *c, uint64_t *ret)
 {
 	uint64_t v = 0;
 
@@ -103,63 +74,45 @@ static inline bool get_varint(struct column *c, uint64_t *ret)
 	return false;
 }
 
-static inline bool get_u32(struct column *c, uint32_t *ret)
+static inline bool get_u32(struct vz_column *c, uint32_t *ret)
 {
 	uint64_t v;
 
-	if (!get_varint(c, &v) || v > UINT32_MAX)
+	if (!vz_decoder_long_varint(c, &v) || v > UINT32_MAX)
 		return false;
 	*ret = (uint32_t)v;
 	return true;
 }
 
-static int get_symbol(struct vz_decoder *d, struct column *c, uint32_t *ret)
+static int get_symbol(struct vz_decoder *d, struct vz_column *c, uint32_t *ret)
 {
 	if (!get_u32(c, ret) || *ret >> VZ_SYMBOL_SHIFT >= VZ_MAX_FUNCTIONS)
 		return -EBADMSG;
 	return have_node(d, (*ret >> VZ_SYMBOL_SHIFT) + 1);
 }
 
-static inline struct node *touch(struct vz_decoder *d, uint32_t index)
+int vz_decoder_more_stack(struct vz_decoder *d)
 {
-	struct node *node = &d->nodes[index];
+	uint32_t cap = d->stack_cap ? d->stack_cap * 2 : FIRST_FRAMES;
+	struct vz_open_frame *bigger = realloc(d->stack, cap * sizeof(*bigger));
 
-	if (node->block != d->block)
-		*node = (struct node){ .block = d->block };
-	return node;
-}
-
-/* Node of the function on top of the stack. */
-static inline uint32_t top_index(const struct vz_decoder *d)
-{
-	return d->depth ? (d->stack[d->depth - 1].symbol >> VZ_SYMBOL_SHIFT) + 1 : ROOT;
-}
-
-static int push(struct vz_decoder *d, uint32_t symbol, uint64_t begin_ns)
-{
-	if (d->depth == d->stack_cap) {
-		uint32_t cap = d->stack_cap ? d->stack_cap * 2 : FIRST_FRAMES;
-		struct vz_open_frame *bigger = realloc(d->stack, cap * sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		d->stack = bigger;
-		d->stack_cap = cap;
-	}
-	d->stack[d->depth++] = (struct vz_open_frame){ .begin_ns = begin_ns, .symbol = symbol };
+	if (!bigger)
+		return -ENOMEM;
+	d->stack = bigger;
+	d->stack_cap = cap;
 	return 0;
 }
 
 /* The guesses that hold until the next correction; none left: they all hold. */
-static bool next_guess(struct vz_decoder *d)
+bool vz_decoder_next_guess(struct vz_decoder *d)
 {
-	struct column *c = &d->columns[VZ_COLUMN_LEAVES];
+	struct vz_column *c = &d->columns[VZ_COLUMN_LEAVES];
 	uint64_t v;
 
 	d->guesses_left = UINT64_MAX;
 	if (c->p == c->end)
 		return true;
-	if (!get_varint(c, &v))
+	if (!vz_decoder_long_varint(c, &v))
 		return false;
 	d->guesses_left = v >> VZ_LEAVE_SHIFT;
 	d->wrong_leave = v & LEAVE_HOW;
@@ -168,32 +121,22 @@ static bool next_guess(struct vz_decoder *d)
 
 static bool next_loss(struct vz_decoder *d)
 {
-	struct column *c = &d->columns[VZ_COLUMN_LOSSES];
+	struct vz_column *c = &d->columns[VZ_COLUMN_LOSSES];
 	uint64_t events;
 
 	d->loss_ahead = c->p < c->end;
 	if (!d->loss_ahead)
 		return true;
-	if (!get_varint(c, &events) || events > UINT32_MAX)
+	if (!vz_decoder_long_varint(c, &events) || events > UINT32_MAX)
 		return false;
 	d->loss_at += events;
 	return true;
 }
 
-static bool next_pops(struct vz_decoder *d)
-{
-	if (!d->entries_left) {
-		d->pops_left = d->leaves_left;
-		return true;
-	}
-	return get_u32(&d->columns[VZ_COLUMN_POPS], &d->pops_left) &&
-	       d->pops_left <= d->leaves_left;
-}
-
 static int read_stack(struct vz_decoder *d, uint32_t depth, uint64_t t0_ns)
 {
-	struct column *symbols = &d->columns[VZ_COLUMN_STACK];
-	struct column *begins = &d->columns[VZ_COLUMN_BEGIN];
+	struct vz_column *symbols = &d->columns[VZ_COLUMN_STACK];
+	struct vz_column *begins = &d->columns[VZ_COLUMN_BEGIN];
 	uint64_t ns = t0_ns;
 
 	d->depth = 0;
@@ -204,31 +147,31 @@ static int read_stack(struct vz_decoder *d, uint32_t depth, uint64_t t0_ns)
 
 		if (rc < 0)
 			return rc;
-		if (!get_varint(begins, &delta))
+		if (!vz_decoder_long_varint(begins, &delta))
 			return -EBADMSG;
 		if (i == 0 ? delta > ns : delta > t0_ns - ns)
 			return -EBADMSG;
 		ns = i == 0 ? ns - delta : ns + delta;
-		if (push(d, symbol, ns) < 0)
+		if (vz_decoder_push(d, symbol, ns) < 0)
 			return -ENOMEM;
 	}
 	return symbols->p == symbols->end && begins->p == begins->end ? 0 : -EBADMSG;
 }
 
 /* Where each column is; they must fill the payload to the last byte. */
-static bool read_fields(struct vz_decoder *d, struct column all, uint32_t *depth)
+static bool read_fields(struct vz_decoder *d, struct vz_column all, uint32_t *depth)
 {
 	uint64_t fields[VZ_EVENTS_FIELDS];
 
 	for (int i = 0; i < VZ_EVENTS_FIELDS; i++)
-		if (!get_varint(&all, &fields[i]) || fields[i] > VZ_BLOCK_MAX_BYTES)
+		if (!vz_decoder_long_varint(&all, &fields[i]) || fields[i] > VZ_BLOCK_MAX_BYTES)
 			return false;
 	for (int i = 0; i < VZ_NCOLUMNS; i++) {
 		uint64_t bytes = fields[VZ_EVENTS_COLUMNS + i];
 
 		if (bytes > (uint64_t)(all.end - all.p))
 			return false;
-		d->columns[i] = (struct column){ all.p, all.p + bytes };
+		d->columns[i] = (struct vz_column){ all.p, all.p + bytes };
 		all.p += bytes;
 	}
 	d->entries_left = (uint32_t)fields[VZ_EVENTS_ENTRIES];
@@ -242,7 +185,7 @@ int vz_decoder_open(struct vz_decoder *d, const struct vz_block *head, const uin
 	uint32_t depth;
 	int rc;
 
-	if (!read_fields(d, (struct column){ raw, raw + head->raw_bytes }, &depth) ||
+	if (!read_fields(d, (struct vz_column){ raw, raw + head->raw_bytes }, &depth) ||
 	    d->entries_left != head->count || head->t1_ns < head->t0_ns ||
 	    d->entries_left > VZ_BLOCK_MAX_CALLS || depth > MAX_DEPTH)
 		return -EBADMSG;
@@ -255,21 +198,10 @@ int vz_decoder_open(struct vz_decoder *d, const struct vz_block *head, const uin
 	rc = read_stack(d, depth, head->t0_ns);
 	if (rc < 0)
 		return rc;
-	return next_pops(d) && next_guess(d) && next_loss(d) ? 0 : -EBADMSG;
+	return vz_decoder_pops(d) && vz_decoder_next_guess(d) && next_loss(d) ? 0 : -EBADMSG;
 }
 
-static inline bool advance(struct vz_decoder *d, struct column *c, uint64_t *ns)
-{
-	uint64_t delta;
-
-	if (!get_varint(c, &delta) || delta > d->t1_ns - d->ns)
-		return false;
-	d->ns += delta;
-	*ns = d->ns;
-	return true;
-}
-
-static int list_room(struct vz_decoder *d, struct node *node)
+static int list_room(struct vz_decoder *d, struct vz_decoder_node *node)
 {
 	uint32_t cap = node->cap ? node->cap * 2u : FIRST_LIST;
 
@@ -293,15 +225,15 @@ static int list_room(struct vz_decoder *d, struct node *node)
 }
 
 /* To the front of the list of the function with node INDEX; nodes may move meanwhile. */
-static int read_new(struct vz_decoder *d, uint32_t index, uint32_t *symbol)
+int vz_decoder_new_symbol(struct vz_decoder *d, uint32_t index, uint32_t *symbol)
 {
 	int rc = get_symbol(d, &d->columns[VZ_COLUMN_NEW], symbol);
-	struct node *node;
+	struct vz_decoder_node *node;
 	uint32_t *list;
 
 	if (rc < 0)
 		return rc;
-	node = touch(d, index);
+	node = vz_decoder_touch(d, index);
 	if (list_room(d, node) < 0)
 		return -ENOMEM;
 	list = d->lists + node->list;
@@ -312,62 +244,19 @@ static int read_new(struct vz_decoder *d, uint32_t index, uint32_t *symbol)
 	return 1;
 }
 
-static int read_enter(struct vz_decoder *d, struct vz_event *ret)
+int vz_decoder_loss(struct vz_decoder *d, struct vz_event *ret)
 {
-	struct column *ranks = &d->columns[VZ_COLUMN_RANKS];
-	uint32_t index = top_index(d), rank, *list;
-	struct node *node;
-
-	if (ranks->p == ranks->end)
-		return -EBADMSG;
-	d->entries_left--;
-	ret->kind = VZ_EVENT_ENTER;
-	rank = *ranks->p++;
-	if (rank == VZ_RANK_NEW)
-		return read_new(d, index, &ret->symbol);
-	node = touch(d, index);
-	if (rank >= node->n)
-		return -EBADMSG;
-	list = d->lists + node->list;
-	ret->symbol = list[rank];
-	for (; rank > 0; rank--)
-		list[rank] = list[rank - 1];
-	list[0] = ret->symbol;
-	return 1;
-}
-
-static int read_leave(struct vz_decoder *d, struct vz_event *ret)
-{
-	struct node *node = touch(d, top_index(d));
-
-	if (!d->depth)
-		return -EBADMSG;
-	d->pops_left--;
-	d->leaves_left--;
-	ret->kind = VZ_EVENT_LEAVE;
-	if (d->guesses_left) {
-		d->guesses_left--;
-	} else {
-		node->leave = d->wrong_leave;
-		if (!next_guess(d))
-			return -EBADMSG;
-	}
-	ret->leave = node->leave;
-	return 1;
-}
-
-static int read_loss(struct vz_decoder *d, struct vz_event *ret)
-{
-	struct column *c = &d->columns[VZ_COLUMN_LOSSES];
+	struct vz_column *c = &d->columns[VZ_COLUMN_LOSSES];
 
 	ret->kind = VZ_EVENT_LOST;
-	if (!get_varint(c, &ret->lost) || !advance(d, c, &ret->ns) || !next_loss(d))
+	if (!vz_decoder_long_varint(c, &ret->lost) || !vz_decoder_advance(d, c, &ret->ns) ||
+	    !next_loss(d))
 		return -EBADMSG;
 	return 1;
 }
 
 /* Nothing may be left over, and the last event is where the header says. */
-static int read_end(const struct vz_decoder *d)
+int vz_decoder_end(const struct vz_decoder *d)
 {
 	for (int i = 0; i < VZ_NCOLUMNS; i++)
 		if (d->columns[i].p != d->columns[i].end)
@@ -377,27 +266,13 @@ static int read_end(const struct vz_decoder *d)
 
 int vz_decoder_next(struct vz_decoder *d, struct vz_event *ret)
 {
-	int rc;
-
-	if (d->loss_ahead && d->loss_at == d->events)
-		return read_loss(d, ret);
-	if (!d->pops_left && !d->entries_left)
-		return read_end(d);
-	if (!advance(d, &d->columns[VZ_COLUMN_TIMES], &ret->ns))
-		return -EBADMSG;
-	d->events++;
-	if (d->pops_left)
-		return read_leave(d, ret);
-	rc = read_enter(d, ret);
-	if (rc == 1 && !next_pops(d))
-		return -EBADMSG;
-	return rc;
+	return vz_decoder_step(d, ret);
 }
 
 int vz_decoder_apply(struct vz_decoder *d, const struct vz_event *event)
 {
 	if (event->kind == VZ_EVENT_ENTER)
-		return push(d, event->symbol, event->ns);
+		return vz_decoder_push(d, event->symbol, event->ns);
 	if (event->kind == VZ_EVENT_LEAVE)
 		d->depth--;
 	return 0;

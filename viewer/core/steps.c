@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "viewer/core/steps.h"
+#include "viewer/core/steps_inl.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,12 +33,6 @@ void vz_line_fini(struct vz_steps *s, struct vz_line *line)
 	line->depth = line->cap = 0;
 }
 
-static inline int tell(int (*what)(void *, const struct vz_visit *), const struct vz_steps *s,
-		       const struct vz_visit *at)
-{
-	return what ? what(s->ctx, at) : 0;
-}
-
 static int set_room(struct vz_steps *s, struct vz_line *line, uint32_t cap)
 {
 	struct vz_open_frame *other;
@@ -67,22 +60,6 @@ static int have_room(struct vz_steps *s, struct vz_line *line, uint32_t depth)
 	return set_room(s, line, cap);
 }
 
-/* The frame on top ends: its time is its parent's child time. */
-static int pop(const struct vz_steps *s, struct vz_visit *at, struct vz_open_frame *stack,
-	       uint32_t *depth)
-{
-	const struct vz_open_frame *top = &stack[*depth - 1];
-	int rc;
-
-	at->stack = stack;
-	at->depth = *depth;
-	rc = tell(s->visitor->leave, s, at);
-	if (*depth > 1)
-		stack[*depth - 2].child_ns += at->ns - top->begin_ns;
-	--*depth;
-	return rc;
-}
-
 /* Frames that both stacks share, from the bottom. */
 static uint32_t shared(const struct vz_line *line, const struct vz_open_frame *stack,
 		       uint32_t depth)
@@ -102,7 +79,7 @@ static int report_hole(const struct vz_steps *s, struct vz_visit *at, struct vz_
 	at->lost = 0;
 	at->ns = line->ns;
 	line->holed = false;
-	return tell(s->visitor->lost, s, at);
+	return vz_steps_tell(s->visitor->lost, s, at);
 }
 
 /* Time of the first thing that a block tells. */
@@ -141,7 +118,7 @@ int vz_steps_open(struct vz_steps *s, struct vz_line *line, const struct vz_bloc
  * block before is missing: frames that are new were entered in the hole, and the
  * block says when; frames that are gone had left before the first new one began.
  */
-static int resume(struct vz_steps *s, struct vz_visit *at)
+int vz_steps_resume(struct vz_steps *s, struct vz_visit *at)
 {
 	struct vz_line *line = s->line;
 	uint32_t depth, same = s->same;
@@ -155,7 +132,7 @@ static int resume(struct vz_steps *s, struct vz_visit *at)
 	at->ns = s->from_ns;
 	at->how = VZ_LEFT_GAP;
 	while (rc == 0 && line->depth > same)
-		rc = pop(s, at, line->stack, &line->depth);
+		rc = vz_steps_pop(s, s->visitor, at, line->stack, &line->depth);
 	for (uint32_t i = 0; i < same; i++)
 		stack[i].child_ns = line->stack[i].child_ns;
 	while (rc == 0 && line->depth < depth) {
@@ -163,38 +140,14 @@ static int resume(struct vz_steps *s, struct vz_visit *at)
 		at->ns = stack[line->depth].begin_ns;
 		at->stack = line->stack;
 		at->depth = ++line->depth;
-		rc = tell(s->visitor->enter, s, at);
+		rc = vz_steps_tell(s->visitor->enter, s, at);
 	}
 	return rc;
 }
 
-static inline int handle(const struct vz_steps *s, struct vz_visit *at,
-			 const struct vz_event *event)
+int vz_steps_save(struct vz_steps *s, uint64_t ns)
 {
-	uint32_t depth;
-	struct vz_open_frame *stack;
-	int rc = vz_decoder_apply(s->decoder, event);
-
-	if (rc < 0)
-		return rc;
-	stack = vz_decoder_stack(s->decoder, &depth);
-	at->ns = event->ns;
-	if (event->kind == VZ_EVENT_LEAVE) {
-		/* The decoder has dropped the frame, its slot is still as it was. */
-		depth++;
-		at->how = event->leave;
-		return pop(s, at, stack, &depth);
-	}
-	at->stack = stack;
-	at->depth = depth;
-	if (event->kind == VZ_EVENT_ENTER)
-		return tell(s->visitor->enter, s, at);
-	at->lost = event->lost;
-	return tell(s->visitor->lost, s, at);
-}
-
-static int save(struct vz_steps *s, struct vz_line *line, uint64_t ns)
-{
+	struct vz_line *line = s->line;
 	uint32_t depth;
 	const struct vz_open_frame *stack = vz_decoder_stack(s->decoder, &depth);
 	int rc = have_room(s, line, depth);
@@ -210,54 +163,9 @@ static int save(struct vz_steps *s, struct vz_line *line, uint64_t ns)
 	return 0;
 }
 
-static int play(struct vz_steps *s, struct vz_visit *at)
-{
-	struct vz_event event;
-	int rc, told = 0;
-	bool nonsense = false;
-
-	while ((rc = vz_decoder_next(s->decoder, &event)) == 1) {
-		if (s->until_ns && event.ns > s->until_ns) {
-			rc = 0;
-			break;
-		}
-		told = handle(s, at, &event);
-		if (told < 0)
-			break;
-	}
-	if (rc == -EBADMSG) {
-		nonsense = s->line->holed = true;
-		rc = 0;
-	}
-	if (told < 0)
-		return told;
-	if (rc == 0)
-		rc = save(s, s->line, at->ns);
-	return rc == 0 && nonsense ? VZ_STEPS_NONSENSE : rc;
-}
-
 int vz_steps_events(struct vz_steps *s)
 {
-	struct vz_line *line = s->line;
-	struct vz_visit at = {
-		.place = line->place,
-		.stack = line->stack,
-		.depth = line->depth,
-		.ns = line->ns,
-	};
-	int rc, done;
-
-	rc = tell(s->visitor->begin, s, &at);
-	if (rc == 0)
-		rc = resume(s, &at);
-	if (rc == 0)
-		rc = play(s, &at);
-	if (rc < 0)
-		return rc;
-	at.stack = line->stack;
-	at.depth = line->depth;
-	done = tell(s->visitor->end, s, &at);
-	return done < 0 ? done : rc;
+	return vz_steps_play(s, s->visitor);
 }
 
 int vz_steps_close(struct vz_steps *s, struct vz_line *line, uint64_t end_ns)
@@ -272,7 +180,7 @@ int vz_steps_close(struct vz_steps *s, struct vz_line *line, uint64_t end_ns)
 
 	if (!line->depth && !line->holed)
 		return 0;
-	rc = tell(s->visitor->begin, s, &at);
+	rc = vz_steps_tell(s->visitor->begin, s, &at);
 	if (rc == 0 && line->holed)
 		rc = report_hole(s, &at, line);
 	at.ns = end_ns;
@@ -282,7 +190,7 @@ int vz_steps_close(struct vz_steps *s, struct vz_line *line, uint64_t end_ns)
 		at.ns = line->ns;
 	at.how = VZ_LEFT_OPEN;
 	while (rc == 0 && line->depth)
-		rc = pop(s, &at, line->stack, &line->depth);
+		rc = vz_steps_pop(s, s->visitor, &at, line->stack, &line->depth);
 	at.depth = 0;
-	return rc < 0 ? rc : tell(s->visitor->end, s, &at);
+	return rc < 0 ? rc : vz_steps_tell(s->visitor->end, s, &at);
 }
