@@ -128,7 +128,18 @@ class Header {
 		this.banner.replaceChildren(text, iconButton('close', 'Hide this warning', () => { this.banner.dataset.seen = key; this.banner.hidden = true; }));
 	}
 
+	// Waits for an answer of which nobody knows how long it takes.
+	busy(ms: number): void {
+		if (!this.work.hidden && !this.work.classList.contains('busy')) return;
+		this.work.hidden = ms < SLOW_MS;
+		this.work.classList.toggle('busy', !this.work.hidden);
+		if (!this.work.hidden && !this.work.firstChild) this.work.append(make('i'));
+		attributes(this.work, { role: 'progressbar', 'aria-label': 'waiting for an answer' }).removeAttribute('aria-valuenow');
+	}
+
 	progress(p: Progress, since: number): void {
+		this.work.classList.remove('busy');
+		this.work.replaceChildren();
 		this.work.hidden = p.complete || p.done >= 1 || performance.now() - since < SLOW_MS;
 		if (this.work.hidden) return;
 		attributes(this.work, { role: 'progressbar', 'aria-label': p.what, 'aria-valuenow': String(Math.round(p.done * 100)), 'aria-valuemin': '0', 'aria-valuemax': '100' });
@@ -217,8 +228,10 @@ export function startApp(engine: Engine, state: State, root: HTMLElement): App {
 		note?.remove();
 		note = nothing ? emptyNote(area) : null;
 		if (!restored) void link.restore();
+		else if (state.now.opened.complete) void link.again();
 		restored = true;
 	});
 	matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => document.documentElement.classList.toggle('dark', isDark(state.now.theme)));
+	setInterval(() => header.busy(timeline.busy()), SLOW_MS / 2);
 	return { timeline, progress: (p) => header.progress(p, since) };
 }

@@ -74,6 +74,7 @@ export function decode(hash: string, now: Members): Partial<Members> {
 
 export class Link {
 	private told = '';
+	private wanted = '';          // a call that could not be found yet
 	private timer = 0;
 
 	constructor(private engine: Engine, private state: State) {
@@ -84,7 +85,7 @@ export class Link {
 	private write(): void {
 		this.timer = 0;
 		const text = encode(this.state.now);
-		if (!this.state.now.opened || text === this.told) return;
+		if (!this.state.now.opened || text === this.told || this.wanted) return;
 		this.told = text;
 		try {
 			history.replaceState(null, '', '#' + text);
@@ -95,10 +96,22 @@ export class Link {
 	async restore(): Promise<void> {
 		const hash = location.hash, { state } = this;
 		state.set(decode(hash, state.now));
-		const opened = state.now.opened, [track, depth, start, fn] = list0(new URLSearchParams(hash.slice(1)).get('s'));
+		await this.select(hash);
+	}
+
+	// The trace is complete now.
+	async again(): Promise<void> {
+		if (this.wanted && this.wanted === location.hash && this.state.now.selection.kind === 'none') await this.select(this.wanted);
+		this.wanted = '';
+	}
+
+	private async select(hash: string): Promise<void> {
+		const { state } = this, opened = state.now.opened, [track, depth, start, fn] = list0(new URLSearchParams(hash.slice(1)).get('s'));
 		if (!opened || !(track < opened.trace.tracks.length && depth <= 65535 && start <= opened.trace.duration && fn < opened.functions.name.length)) return;
 		const slice = await this.engine.at(track, start, depth).catch(() => null);
-		if (slice && slice.fn === fn && slice.start === start && location.hash === hash) state.set({ selection: { kind: 'slice', slice } });
+		const found = slice && slice.fn === fn && slice.start === start && location.hash === hash;
+		this.wanted = !found && !opened.complete ? hash : '';
+		if (found) state.set({ selection: { kind: 'slice', slice } });
 	}
 }
 

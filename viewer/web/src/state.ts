@@ -80,16 +80,17 @@ export class State {
 	range(): Range {
 		const s = this.now.selection;
 		if (s.kind === 'range') return { from: s.from, to: s.to, tracks: s.tracks };
-		return { from: this.now.view.from, to: this.now.view.to, tracks: this.shownTracks() };
+		// The view moves by parts of a ns; a range is whole.
+		return { from: Math.max(0, Math.floor(this.now.view.from)), to: Math.ceil(this.now.view.to), tracks: this.shownTracks() };
 	}
 
 	// Tracks that are not hidden or filtered away; null: all.
 	shownTracks(): number[] | null {
 		const { opened, hidden, trackFilter } = this.now;
 		if (!opened || (!hidden.length && !trackFilter)) return null;
-		const text = trackFilter.toLowerCase();
+		const text = trackFilter.toLowerCase(), away = new Set(hidden);
 		return opened.trace.tracks.map((_, i) => i).filter((i) =>
-			!hidden.includes(i) && opened.trace.tracks[i].name.toLowerCase().includes(text));
+			!away.has(i) && opened.trace.tracks[i].name.toLowerCase().includes(text));
 	}
 
 	private tell(): void {

@@ -18,7 +18,7 @@ export function clamp(state: State, view: View): View {
 }
 
 export class Jump {
-	// TRACK promises: the page is not idle until they are kept.  SAY: for people who do not see.
+	// WATCH promises: the page is not idle until they are kept.  SAY: for people who do not see.
 	constructor(private engine: Engine, private state: State, private width: () => number,
 		private watch: <T>(p: Promise<T>) => Promise<T>, private say: (text: string) => void) {}
 
@@ -68,7 +68,8 @@ export class Jump {
 		const wanted = fns ?? (slice ? [slice.fn] : find && hits.length ? hits : focus >= 0 ? [focus] : []);
 		if (!wanted.length) return this.say('Select a call, or find a function, to go to its next call');
 		const from = slice ? slice.start : direction > 0 ? view.from - 1 : view.to;
-		const found = await this.watch(this.engine.next(wanted, from, direction, this.state.shownTracks()));
+		const found = await this.ask(this.engine.next(wanted, from, direction, this.state.shownTracks()));
+		if (found === undefined) return;
 		if (found) this.show(found);
 		else this.say(direction > 0 ? 'No further call' : 'No earlier call');
 	}
@@ -76,10 +77,21 @@ export class Jump {
 	async relative(which: 'parent' | 'child' | 'before' | 'after'): Promise<boolean> {
 		const s = this.state.now.selection;
 		if (s.kind !== 'slice') return false;
-		const found = await this.watch(this.engine.relative(s.slice, which));
+		const found = await this.ask(this.engine.relative(s.slice, which));
+		if (found === undefined) return true;
 		if (found) this.show(found);
 		else this.say({ parent: 'Nothing called it', child: 'It calls nothing', before: 'Nothing before it', after: 'Nothing after it' }[which]);
 		return true;
+	}
+
+	// Undefined: it went wrong, and that was said.
+	private async ask<T>(answer: Promise<T>): Promise<T | undefined> {
+		try {
+			return await this.watch(answer);
+		} catch (e) {
+			this.say(e instanceof Error ? e.message : String(e));
+			return undefined;
+		}
 	}
 
 	back(): void {

@@ -38,8 +38,8 @@ export interface Layout {
 export const tall = (t: TrackInfo): boolean => t.kind === 'counter';
 export const nested = (t: TrackInfo): boolean => t.kind !== 'counter' && t.kind !== 'instants';
 
-function trackItem(now: Members, track: number, info: TrackInfo, pinned: boolean): Item {
-	const collapsed = now.collapsed.includes(track);
+function trackItem(folded: Set<number>, track: number, info: TrackInfo, pinned: boolean): Item {
+	const collapsed = folded.has(track);
 	const rows = collapsed || !nested(info) ? 1 : Math.max(1, info.depth);
 	const row = tall(info) ? collapsed ? ROW : COUNTER : ROW;
 	const height = Math.max(LEAST, rows * row + 2 * PAD);
@@ -47,22 +47,28 @@ function trackItem(now: Members, track: number, info: TrackInfo, pinned: boolean
 		rowTop: Math.max(PAD, rows === 1 ? Math.round((height - row) / 2) : PAD) };
 }
 
-// Tracks in the order of the user; those he has not sorted follow as they come.
+// What belongs to one thread stays together; the main thread comes first, then who began first.
+function natural(tracks: TrackInfo[]): number[] {
+	const first = new Map<string, number>(), key = (t: TrackInfo): string => t.process + '/' + t.tid;
+	for (const t of tracks) first.set(key(t), Math.min(first.get(key(t)) ?? Infinity, t.main ? -1 : t.begin));
+	const rank = tracks.map((t) => first.get(key(t)) ?? 0);
+	return tracks.map((_, i) => i).sort((a, b) => rank[a] - rank[b] || tracks[a].tid - tracks[b].tid || a - b);
+}
+
+// Tracks in the order of the user; those he has not sorted follow.
 export function ordered(now: Members): number[] {
-	const n = now.opened?.trace.tracks.length ?? 0, seen = new Set<number>(), out: number[] = [];
-	for (const t of now.order) if (t < n && !seen.has(t)) { seen.add(t); out.push(t); }
-	for (let t = 0; t < n; t++) if (!seen.has(t)) out.push(t);
-	return out;
+	const tracks = now.opened?.trace.tracks ?? [], sorted = new Set(now.order.filter((t) => t < tracks.length));
+	return [...sorted, ...natural(tracks).filter((t) => !sorted.has(t))];
 }
 
 export function makeLayout(state: State): Layout {
 	const now = state.now, out: Layout = { pinned: [], items: [], pinnedHeight: 0, height: 0 };
 	if (!now.opened) return out;
 	const { tracks, processes } = now.opened.trace, shown = state.shownTracks();
-	const visible = shown ? new Set(shown) : null, pinned = new Set(now.pinned);
+	const visible = shown ? new Set(shown) : null, pinned = new Set(now.pinned), folded = new Set(now.collapsed);
 	const push = (list: Item[], item: Item, y: number): number => { item.y = y; list.push(item); return y + item.height; };
 	for (const t of now.pinned)
-		if (t < tracks.length && (!visible || visible.has(t))) out.pinnedHeight = push(out.pinned, trackItem(now, t, tracks[t], true), out.pinnedHeight);
+		if (t < tracks.length && (!visible || visible.has(t))) out.pinnedHeight = push(out.pinned, trackItem(folded, t, tracks[t], true), out.pinnedHeight);
 	const byProcess = processes.map((): number[] => []);
 	for (const t of ordered(now)) if (!visible || visible.has(t)) byProcess[tracks[t].process]?.push(t);
 	byProcess.forEach((list, process) => {
@@ -72,7 +78,7 @@ export function makeLayout(state: State): Layout {
 			out.height = push(out.items, { kind: 'process', track: -1, process, y: 0, height: PROCESS, rows: 0, rowTop: 0, row: 0, collapsed, pinned: false },
 				out.height);
 		if (collapsed && processes.length > 1) return;
-		for (const t of list) if (!pinned.has(t)) out.height = push(out.items, trackItem(now, t, tracks[t], false), out.height);
+		for (const t of list) if (!pinned.has(t)) out.height = push(out.items, trackItem(folded, t, tracks[t], false), out.height);
 	});
 	return out;
 }

@@ -29,6 +29,16 @@ export class Minimap {
 		canvas.addEventListener('pointermove', (e) => this.moved(e));
 		canvas.addEventListener('pointerup', (e) => this.up(e));
 		canvas.addEventListener('pointercancel', () => { this.drag = null; });
+		canvas.addEventListener('keydown', (e) => this.key(e));
+	}
+
+	private key(e: KeyboardEvent): void {
+		const { from, to } = this.state.now.view, span = to - from, by = { ArrowLeft: -0.1, ArrowRight: 0.1, PageUp: 0.9, PageDown: -0.9 }[e.key];
+		const zoom = { ArrowUp: 0.8, ArrowDown: 1.25 }[e.key];
+		if (by) this.mover.move({ from: from + span * by, to: to + span * by });
+		else if (zoom) this.mover.move({ from: from + span * (1 - zoom) / 2, to: to - span * (1 - zoom) / 2 });
+		else return;
+		e.preventDefault();
 	}
 
 	private time(x: number): number { return x / this.width * this.state.now.opened!.trace.duration; }

@@ -9,6 +9,7 @@ import { firstOf, type Held, type TileCache } from './cache';
 import type { Placed } from './layout';
 
 const COARSER = 4;  // levels tried in place of tiles that are not there yet
+const STALE = 64;   // tiles of a track that are kept for that
 
 export interface Scene {
 	view: View;
@@ -28,8 +29,9 @@ export interface Scene {
 
 export const resolutionOf = (view: View, width: number, ratio: number): Ns => (view.to - view.from) / Math.max(1, width * ratio);
 
-// Tiles of TRACKS that are there, and all that are not.
-export function gather(engine: Engine, cache: TileCache, tracks: number[], view: View, resolution: Ns): { tiles: Map<number, Held[]>; missing: Tile[] } {
+// Tiles of TRACKS that are there, and all that are not.  In place of these what a coarser level
+// has, or else what was drawn BEFORE.
+export function gather(engine: Engine, cache: TileCache, tracks: number[], view: View, resolution: Ns, before: Map<number, Held[]> | undefined): { tiles: Map<number, Held[]>; missing: Tile[] } {
 	const tiles = new Map<number, Held[]>(), missing: Tile[] = [], lacking = new Set<number>();
 	for (const t of tracks) tiles.set(t, []);
 	for (const tile of engine.tiles(tracks, view.from, view.to, resolution)) {
@@ -38,6 +40,10 @@ export function gather(engine: Engine, cache: TileCache, tracks: number[], view:
 		else { missing.push(tile); lacking.add(tile.track); }
 	}
 	for (let k = 1; k <= COARSER && lacking.size; k++) under(engine, cache, lacking, tiles, view, resolution * 4 ** k);
+	for (const t of lacking) {
+		const now = tiles.get(t) ?? [], there = new Set(now), old = (before?.get(t) ?? []).filter((h) => !there.has(h)).slice(-STALE);
+		tiles.set(t, [...old, ...now]);
+	}
 	return { tiles, missing };
 }
 

@@ -50,6 +50,7 @@ export class Timeline {
 	private content = make('div', 'tl-content');
 	private pinnedBox = make('div', 'tl-pinned');
 	private spanText = make('div', 'tl-span');
+	private none = make('div', 'tl-none');
 	private filter = make('input', 'tl-filter');
 	private hiddenChip = make('button', 'tl-hidden');
 	private live = make('div', 'sr-only');
@@ -118,6 +119,14 @@ export class Timeline {
 		});
 	}
 
+	// How long we have been waiting for the engine, ms.
+	busy(): number {
+		const waiting = this.data.waiting > 0 || !this.cache.quiet;
+		this.since = waiting ? this.since || performance.now() : 0;
+		return waiting ? performance.now() - this.since : 0;
+	}
+	private since = 0;
+
 	say(text: string): void {
 		this.live.textContent = this.toast.textContent = text;
 		this.toast.classList.add('on');
@@ -148,7 +157,7 @@ export class Timeline {
 		top.append(corner, this.minimapCanvas);
 		scale.append(this.spanText, this.rulerCanvas);
 		this.scroll.append(this.content);
-		this.body.append(this.base, this.over, this.scroll, this.pinnedBox);
+		this.body.append(this.base, this.over, this.scroll, this.pinnedBox, this.none);
 		root.append(top, scale, this.body, this.live, this.toast);
 	}
 
@@ -293,10 +302,12 @@ export class Timeline {
 	private async click(x: number, y: number): Promise<void> {
 		const { scene } = this;
 		(document.activeElement as HTMLElement | null)?.blur?.();
-		if (!scene || y < 0) { this.state.set({ selection: { kind: 'none' } }); return; }
-		const target = targetAt(scene, x, y), record = target?.record;
-		if (!target || !record) { this.state.set({ selection: { kind: 'none' } }); return; }
-		const slice = await this.sliceOf(target);
+		const target = scene && y >= 0 ? targetAt(scene, x, y) : null;
+		if (!target?.record) {
+			if (this.state.now.selection.kind !== 'none') this.state.look({ selection: { kind: 'none' } });
+			return;
+		}
+		const slice = await this.sliceOf(target).catch((e) => { this.say(String(e?.message ?? e)); return null; });
 		if (slice) this.state.look({ selection: { kind: 'slice', slice } });
 	}
 
@@ -367,7 +378,9 @@ export class Timeline {
 		this.hiddenChip.hidden = !hidden.length;
 		this.hiddenChip.textContent = `${hidden.length} hidden, show`;
 		if (this.filter.value !== trackFilter) this.filter.value = trackFilter;
-		this.content.style.height = pinnedRoom(this.layout, this.height) + this.layout.height + 'px';
+		const nothing = !this.layout.items.length && !this.layout.pinned.length;
+		this.none.hidden = !nothing;
+		this.none.textContent = !nothing ? '' : trackFilter ? `No track has “${trackFilter}” in its name` : 'All tracks are hidden';
 	}
 
 	private bringIntoSight(): void {
@@ -397,7 +410,7 @@ export class Timeline {
 		const tracks = [...sight.pinned, ...sight.rest].filter((p) => p.item.kind === 'track').map((p) => p.item.track);
 		const calls = tracks.filter((t) => opened.trace.tracks[t].kind !== 'counter'), resolution = resolutionOf(this.shown, width, ratio);
 		this.inks ??= inks(this.baseCx, dark, ratio);
-		const { tiles, missing } = gather(this.engine, this.cache, calls, this.shown, resolution);
+		const { tiles, missing } = gather(this.engine, this.cache, calls, this.shown, resolution, this.scene?.tiles);
 		const view = this.shown;
 		this.scene = { view, width, height, ratio, pinnedHeight: room, ...sight, tiles, missing, gaps: (t) => this.data.gaps(t),
 			samples: (t) => this.data.samples(t, view, resolution, opened.trace.tracks[t].end), tracks: opened.trace.tracks, functions: opened.functions,
