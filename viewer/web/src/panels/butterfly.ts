@@ -28,13 +28,13 @@ export class Butterfly implements Panel {
 	constructor(private ctx: Context) {}
 
 	update(_changed: Set<keyof Members>): void {
-		const fn = this.ctx.state.now.focus, range = this.ctx.range();
+		const fn = this.ctx.focused, range = this.ctx.range();
 		if (fn < 0) {
 			this.latest.cancel();
 			this.callers = this.callees = null;
 			this.of = '';
 			return fill(this.root, empty('No function is chosen.',
-				'Click one in the table, the flame graph or the call tree: its callers and what it calls are shown here.'));
+				'Click one under Functions, in the flame graph or the call tree: its callers and what it calls are shown here.'));
 		}
 		const of = JSON.stringify([fn, range]);
 		if (of === this.of && this.views) {

@@ -35,6 +35,12 @@ export class Context {
 
 	get opened(): Opened | null { return this.state.now.opened; }
 
+	// The function that callers and durations are of: the one in focus, else the selected call's.
+	get focused(): number {
+		const { focus, selection } = this.state.now;
+		return focus < 0 && selection.kind === 'slice' ? selection.slice.fn : focus;
+	}
+
 	range(): Range {
 		if (this.held) return this.held;
 		const { view, selection } = this.state.now;

@@ -45,10 +45,10 @@ export class Histogram implements Panel {
 		this.grid = new Grid<Slice>({
 			label: 'Slowest calls', sort: 'Duration', select: (s) => ctx.go(s), open: (s) => ctx.go(s),
 			columns: [
-				{ label: 'Duration', title: 'Longest first', width: '96px', value: (s) => s.end - s.start,
+				{ label: 'Duration', title: 'Longest first', width: '84px', value: (s) => s.end - s.start,
 					text: (s) => duration(s.end - s.start), bar: (s) => (s.end - s.start) / (this.row?.max || s.end - s.start) },
-				{ label: 'Start', title: 'Since the begin of the trace', width: '104px', value: (s) => s.start, text: (s) => moment(s.start, near()) },
-				{ label: 'Thread', title: 'Where it ran', width: 'minmax(80px, 1fr)', left: true,
+				{ label: 'Start', title: 'Since the begin of the trace', width: '86px', value: (s) => s.start, text: (s) => moment(s.start, near()) },
+				{ label: 'Thread', title: 'Where it ran', width: 'minmax(60px, 1fr)', left: true,
 					value: (s) => trackName(ctx.opened!.trace, s.track) },
 			],
 		});
@@ -56,13 +56,13 @@ export class Histogram implements Panel {
 	}
 
 	update(_changed: Set<keyof Members>): void {
-		const fn = this.ctx.state.now.focus, range = this.ctx.range();
+		const fn = this.ctx.focused, range = this.ctx.range();
 		if (fn < 0) {
 			this.latest.cancel();
 			this.data = null;
 			this.of = '';
 			return fill(this.root, empty('No function is chosen.',
-				'Click one in the table, the flame graph or the call tree: how long its calls take is shown here.'));
+				'Click one under Functions, in the flame graph or the call tree: how long its calls take is shown here.'));
 		}
 		const of = JSON.stringify([fn, range]);
 		if (of === this.of) return;
@@ -155,14 +155,14 @@ export class Histogram implements Panel {
 		const r = this.row;
 		if (!r?.seen) return [];
 		const all: [string, number, string][] = [['mean', r.mean, ''], ['p50', r.p50, 'at most '], ['p99', r.p99, 'at most '], ['max', r.max, '']];
-		let last = -1, line = 0;
+		const ends: number[] = [], width = this.chart.clientWidth; // of each line of labels
 		return all.sort((a, b) => a[1] - b[1]).map(([name, ns, how]) => {
-			const x = this.place(ns), e = el('div', { class: 'p-mark', title: `${name}: ${how}${duration(ns)}` }, el('span', { text: name + ' ' + duration(ns) }));
-			line = x - last < 0.16 && last >= 0 ? line + 1 : 0;
-			last = x;
+			const text = `${name} ${duration(ns)}`, x = this.place(ns), room = text.length * 6.6 + 10, left = x * width + room > width;
+			const begin = x * width - (left ? room : 0), free = ends.findIndex((end) => end <= begin), line = free < 0 ? ends.length : free;
+			const e = el('div', { class: 'p-mark' + (left ? ' left' : ''), title: `${name}: ${how}${duration(ns)}` }, el('span', { text }));
+			ends[line] = begin + room;
 			e.style.left = x * 100 + '%';
 			e.style.setProperty('--line-of', String(line));
-			if (x > 0.85) e.classList.add('left');
 			return e;
 		});
 	}

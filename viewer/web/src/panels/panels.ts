@@ -49,7 +49,7 @@ class Panels {
 			ctx.show(name as PanelName);
 		});
 		this.help = new Help(() => ctx.opened);
-		this.bar = el('div', 'p-bar-top', this.tabs.bar, el('div', 'p-of', this.heading, this.hold), this.copyButton, this.warn,
+		this.bar = el('div', 'p-bar-top', this.tabs.bar, el('div', 'p-of', this.heading, this.hold, this.copyButton), this.warn,
 			button('?', 'Keys, and what this trace is (?)', () => this.help.open('keys')), this.fold);
 		fill(this.body, ...this.panels.map((p) => p.root));
 		root.classList.add('p-panels');
