@@ -118,19 +118,17 @@ export class Details implements Panel {
 	private facts(d: SliceDetails): HTMLElement {
 		const { ctx } = this, opened = ctx.opened!, f = opened.functions, length = d.end - d.start;
 		const up = d.stack.length > 1 ? d.stack[d.stack.length - 2] : null;
+		const share = up && endSeen(up) && beginSeen(up) ? `  (${percent(length, up.end - up.start)} of its caller)` : '';
 		const known = (n: number | null): string => n === null ? UNKNOWN : count(n);
 		const facts: [string, string, string?][] = [
 			['Where', place(f, d.fn) || UNKNOWN],
 			['Thread', trackName(opened.trace, d.track)],
 			['Start', moment(d.start, 1), `${exact(d.start)} after the begin of the trace`],
 			['', wallClock(opened.trace, d.start)],
-			['Duration', stay(d), exact(length)],
+			['Duration', stay(d) + share, exact(length)],
 			['Self', d.self === null ? UNKNOWN : `${duration(d.self)}  (${percent(d.self, length)})`],
 			['Calls', d.children === 0 ? 'none' : `${known(d.children)} direct, ${known(d.descendants)} in all`],
-			...up && endSeen(up) && beginSeen(up)
-				? [['Share', `${percent(length, up.end - up.start)} of its caller`] as [string, string]] : [],
-			['Entered', entryText(d.how)],
-			['Left', leaveText(d.how)],
+			['How', `${entryText(d.how)}; ${leaveText(d.how)}`],
 		];
 		const name = el('h2', null, el('span', 'p-swatch'), el('span', { text: title(f, d.fn) }));
 		(name.firstChild as HTMLElement).style.background = swatch(d.fn);
