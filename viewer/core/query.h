@@ -170,6 +170,8 @@ struct vzq_callees {
 struct vzq_result {
 	int32_t error; /* 0 or -ENOMEM: there is no answer */
 	uint32_t bad;  /* tiles and blocks that could not be had or made no sense */
+	uint32_t
+		left_out; /* calls that there was no room for: only a trace made to hurt has such */
 	struct vzq_rows rows;
 	struct vzq_tree tree[2];
 	double busy_ns; /* with a frame on the stack, summed over tracks */

@@ -37,7 +37,10 @@ struct vzt_samples {
 /** Room for N records, not set.  -ENOMEM. */
 int vzt_records_init(struct vzt_records *r, uint32_t n);
 void vzt_records_fini(struct vzt_records *r);
+int vzt_samples_init(struct vzt_samples *s, uint32_t n);
 void vzt_samples_fini(struct vzt_samples *s);
+/** All of FROM to TO, from number AT on. */
+void vzt_samples_copy(struct vzt_samples *to, uint32_t at, const struct vzt_samples *from);
 
 /** SLICES, RUNS, GAPS: N bytes at P, described by TILE.  0: finish RET; -EBADMSG; -ENOMEM. */
 int vzt_decode(const struct vzi_tile *tile, const uint8_t *p, size_t n, struct vzt_records *ret);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * query_tree.h - call paths of all tracks as one tree, and sums over it.
+ *
+ * Owns the merged tree, which grows as tracks are asked for, and for each track which of its
+ * nodes is which.  Node 0 is the root; parents come before children.
+ */
+#ifndef VZ_VIEWER_CORE_QUERY_TREE_H
+#define VZ_VIEWER_CORE_QUERY_TREE_H
+
+#include "viewer/core/query_core.h"
+
+enum {
+	VZQ_NO_PATH = UINT32_MAX,
+};
+
+/* What happened on a path. */
+struct vzq_acc {
+	uint64_t calls, resumes;
+	uint64_t self_ns, other_ns;
+};
+
+struct vzq_forest *vzq_forest_new(uint32_t ntracks);
+void vzq_forest_free(struct vzq_forest *f);
+
+/** Plan the NODES of TRACK unless they are there. */
+int vzq_plan_nodes(struct vzq_job *job, uint32_t track, uint32_t tag);
+/** Take them; as vzq_job.take(). */
+int vzq_take_nodes(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_t n);
+
+/** Whether those of TRACK are there and make sense. */
+bool vzq_has_nodes(const struct vzq_forest *f, uint32_t track);
+
+/** Number of nodes so far. */
+uint32_t vzq_forest_size(const struct vzq_forest *f);
+uint32_t vzq_forest_parent(const struct vzq_forest *f, uint32_t node);
+uint32_t vzq_forest_fn(const struct vzq_forest *f, uint32_t node);
+/** The node of FN called from PARENT as far as TRACK kept it, or VZQ_NO_PATH. */
+uint32_t vzq_forest_child(const struct vzq_forest *f, uint32_t track, uint32_t parent, uint32_t fn);
+
+/** Add the rows of a PATHS tile to NACC sums; all of it or, with -EBADMSG, nothing. */
+int vzq_add_paths(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_t n,
+		  struct vzq_acc *acc, uint32_t nacc);
+
+/* ---- trees for the page ---- */
+
+enum {
+	VZQ_TREE_PARTS = 5000, /* a node that is less than this part of the whole is left out */
+	VZQ_TREE_NODES = 20000,
+};
+
+/** Room for N nodes, all 0; -ENOMEM. */
+int vzq_tree_init(struct vzq_tree *t, uint32_t n);
+/** The tree of these sums. */
+int vzq_tree_make(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc,
+		  struct vzq_tree *ret);
+/** Callers and callees of FN. */
+int vzq_butterfly_make(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc,
+		       uint32_t fn, struct vzq_tree ret[2]);
+/** Time in each node with all above it; free() it; NULL without memory. */
+uint64_t *vzq_tree_totals(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc);
+
+void vzq_last_fini(struct vzq_last *last);
+
+#endif /* VZ_VIEWER_CORE_QUERY_TREE_H */
