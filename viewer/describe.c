@@ -61,11 +61,14 @@ static void warn(struct warnings *w, const char *why, const char *hint, const ch
 	vz_out_char(w->out, '}');
 }
 
-static void warn_of_damage(struct warnings *w, const struct vz_reader *r)
+static void warn_of_damage(struct warnings *w, const struct vz_reader *r,
+			   const struct vz_damage *damage)
 {
 	struct vz_damage d;
 
 	vz_reader_damage(r, &d);
+	if (damage)
+		d = *damage;
 	if (d.cut)
 		warn(w,
 		     "the recorder was ended before it could finish the file, or the file was cut",
@@ -90,7 +93,7 @@ static void put_warnings(struct vz_out *out, const struct vz_reader *r, const st
 	struct warnings w = { .out = out };
 
 	vz_out_text(out, ",\"warnings\":[");
-	warn_of_damage(&w, r);
+	warn_of_damage(&w, r, d->damage);
 	if (lost)
 		warn(&w, "the program made them faster than they could be taken out of its memory",
 		     "vizattach --ring-size 256MiB, or --no-c-calls",

@@ -24,6 +24,7 @@ struct vz_describe {
 	/* Of the index, which knows depths, losses and holes; NULL: there is none yet. */
 	const struct vzi_directory *directory;
 	const struct vzi_track *tracks;
+	const struct vz_damage *damage; /* NULL: what the reader says */
 	uint64_t calls; /* of the trace, if the directory holds only a part of them; else 0 */
 };
 

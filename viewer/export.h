@@ -21,7 +21,6 @@ struct vz_export_options {
 	bool with_source;        /* put in the text of files that can be read */
 	struct vz_reader *other; /* trace to compare with, or NULL */
 	const char *other_name;
-	uint64_t all_calls; /* if the trace is a part of another one: of that one; else 0 */
 	/* As in struct vz_index_options; may be NULL. */
 	int (*progress)(void *ctx, double done);
 	void *ctx;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pages as they are: of the server, and of viewer/export_html.c. */
+/* viewer/web/dist/page.html as it is: of the server, and of viewer/export_html.c. */
 	.section .rodata, "a"
 	.global vz_page
 	.global vz_page_end
@@ -7,12 +7,5 @@
 vz_page:
 	.incbin VZ_PAGE_PATH
 vz_page_end:
-	.byte 0
-	.global vz_old_page
-	.global vz_old_page_end
-	.balign 16
-vz_old_page:
-	.incbin VZ_OLD_PAGE_PATH
-vz_old_page_end:
 	.byte 0
 	.section .note.GNU-stack, "", %progbits

@@ -62,10 +62,11 @@ static int find_in_block(struct cursor c, const char *name, struct vz_source *re
 	return -ENOENT;
 }
 
-static int find_recorded(struct vz_reader *r, const char *name, struct vz_source *ret)
+int vz_source_recorded(struct vz_reader *r, const char *name, struct vz_source *ret)
 {
 	int rc = -ENOENT;
 
+	*ret = (struct vz_source){ 0 };
 	for (uint32_t i = 0; i < vz_reader_nextras(r) && rc == -ENOENT; i++) {
 		struct vz_block head;
 		const uint8_t *raw;
@@ -171,6 +172,6 @@ int vz_source_read(struct vz_reader *r, const struct vz_files *files, uint32_t f
 	*ret = (struct vz_source){ 0 };
 	if (file >= files->n || !files->python[file])
 		return -ENOENT;
-	rc = find_recorded(r, files->names[file], ret);
+	rc = vz_source_recorded(r, files->names[file], ret);
 	return rc == -ENOENT ? read_local(r, files->names[file], ret) : rc;
 }

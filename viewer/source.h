@@ -31,4 +31,7 @@ struct vz_source {
 int vz_source_read(struct vz_reader *r, const struct vz_files *files, uint32_t file,
 		   struct vz_source *ret);
 
+/** The same from the trace only, by name. */
+int vz_source_recorded(struct vz_reader *r, const char *name, struct vz_source *ret);
+
 #endif /* VZ_VIEWER_SOURCE_H */

@@ -13,8 +13,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "viewer/args.h"
+#include "viewer/describe.h"
 #include "viewer/export.h"
 #include "viewer/report.h"
+#include "viewer/source.h"
 #include "viewer/stats.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -100,6 +103,32 @@ static uint8_t *wrap(const uint8_t *data, size_t size, size_t *ret)
 	return p;
 }
 
+/* What the page asks for, other than the index: that is fuzz_index. */
+static void describe(struct vz_reader *r, struct vz_out *out)
+{
+	const struct vz_describe d = { .file = "fuzz" };
+	struct vz_describe_place place = { 0 };
+	struct vz_source source;
+	struct vz_files files;
+	size_t n;
+	char *json;
+
+	vz_describe_trace(r, &d, out);
+	if (vz_files_init(&files, r) == 0)
+		while (vz_describe_functions(r, &files, &place, out))
+			;
+	for (uint32_t i = 0; i < vz_reader_nextras(r); i++) {
+		const struct vz_index_entry *e = vz_reader_extra(r, i);
+
+		if (e->type == VZ_BLOCK_ARGS &&
+		    vz_args_find(r, vz_reader_track_place(r, e->track), e->t1_ns, &json, &n) == 0)
+			free(json);
+	}
+	if (vz_source_recorded(r, "/app/main.py", &source) == 0)
+		free(source.text);
+	vz_files_fini(&files);
+}
+
 static void use(struct vz_reader *r)
 {
 	const struct vz_report_options report = { .threads = true };
@@ -112,8 +141,10 @@ static void use(struct vz_reader *r)
 	vz_info(r, false, &out);
 	vz_info(r, true, &out);
 	vz_report(r, &report, &out);
+	describe(r, &out);
 	for (const struct vz_export *e = vz_exports; e->name; e++)
-		e->write(r, &options, &out);
+		if (e->write != vz_export_html) /* has an index made, of a file */
+			e->write(r, &options, &out);
 	vz_out_close(&out, &trouble);
 }
 
