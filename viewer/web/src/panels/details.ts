@@ -39,11 +39,11 @@ export class Details implements Panel {
 			columns: [
 				{ label: 'Called', title: 'Functions that it called itself', width: 'minmax(120px, 1fr)', left: true,
 					value: (c) => title(f(), c.fn), node: (c) => functionNodes(f(), c.fn) },
-				{ label: 'Calls', title: 'How often', width: '64px', value: (c) => c.calls, text: (c) => count(c.calls) },
-				{ label: 'Total', title: 'Time in these calls', width: '140px', value: (c) => c.total,
+				{ label: 'Calls', title: 'How often', width: '54px', value: (c) => c.calls, text: (c) => count(c.calls) },
+				{ label: 'Total', title: 'Time in these calls', width: '120px', value: (c) => c.total,
 					text: (c) => duration(c.total), bar: (c) => c.total / length(),
 					node: (c) => [el('span', { text: duration(c.total) }), el('small', { text: percent(c.total, length()) })] },
-				{ label: 'Self', title: 'Time in these functions themselves', width: '84px', least: 420,
+				{ label: 'Self', title: 'Time in these functions themselves', width: '76px', least: 440,
 					value: (c) => c.self, text: (c) => duration(c.self) },
 			],
 		});
@@ -75,7 +75,7 @@ export class Details implements Panel {
 	visible(): unknown {
 		const d = this.shown;
 		if (!d) return { text: this.root.textContent };
-		const facts = [...this.root.querySelectorAll('dl > div')].map((e) =>
+		const facts = [...this.root.querySelectorAll('.p-facts > dl > div')].map((e) =>
 			[e.querySelector('dt')!.textContent, e.querySelector('dd')!.textContent]);
 		return {
 			slice: { track: d.track, depth: d.depth, start: d.start, end: d.end, fn: d.fn },
