@@ -17,7 +17,8 @@ const WANT_TILE = 0;
 
 export class Cancelled extends Error {}
 
-export interface Ticket { cancelled: boolean }
+// Urgent: what is drawn waits for it.
+export interface Ticket { cancelled: boolean; urgent?: boolean }
 
 // Lets messages that have come meanwhile be handled.
 const channel = new MessageChannel();
@@ -40,6 +41,14 @@ export class Jobs {
 		this.want = core.alloc(WANT * 8);
 	}
 
+	urgent = 0;                    // jobs under way that the picture waits for
+
+	// A pause for a job that takes long; longer while the picture needs the processor.
+	private async pause(ticket: Ticket): Promise<void> {
+		do await rest(); while (this.urgent && !ticket.urgent);
+		if (ticket.cancelled) throw new Cancelled('superseded');
+	}
+
 	// Numbers of tiles and blocks mean others now.
 	forget(directory: Directory): void {
 		this.directory = directory;
@@ -57,7 +66,7 @@ export class Jobs {
 			for (let n; (n = this.core.x.vzx_want(job, this.want, WANT)) > 0;) {
 				await this.serve(job, this.core.u32s(this.want, n * 2), ticket);
 				if (performance.now() - since > TURN_MS) {
-					await rest();
+					await this.pause(ticket);
 					since = performance.now();
 				}
 				if (ticket.cancelled) throw new Cancelled('superseded');
@@ -76,14 +85,14 @@ export class Jobs {
 		for (let i = 0; i < wants.length; i += 2) (wants[i] === WANT_TILE ? tiles : blocks).push(wants[i + 1]);
 		const haveTiles = tiles.length ? await this.getTiles(tiles) : [];
 		const haveBlocks = blocks.length ? await this.getBlocks(blocks) : [];
+		if (this.urgent && !ticket.urgent) await this.pause(ticket);
 		let tile = 0, block = 0, since = performance.now();
 		for (let i = 0; i < wants.length; i += 2) {
 			const bytes = wants[i] === WANT_TILE ? haveTiles[tile++] : haveBlocks[block++];
 			if (bytes) this.core.withBytes(bytes, (p, n) => this.core.x.vzx_give(job, p, n));
 			else this.core.x.vzx_give(job, 0, 0);
 			if (performance.now() - since > TURN_MS && i + 2 < wants.length) {
-				await rest();
-				if (ticket.cancelled) throw new Cancelled('superseded');
+				await this.pause(ticket);
 				since = performance.now();
 			}
 		}

@@ -38,6 +38,7 @@ export class Queries {
 	// The whole index of an HTML file takes the place of the overview.  Jobs of the old one must be over.
 	replace(built: Replace): Uint8Array {
 		const { directory, tiles } = assemble(this.core, this.jobs.directory, built.overview, built.parts);
+		this.whole = null;
 		this.core.x.vzx_close(this.q);
 		this.q = this.openCore(directory);
 		this.jobs.forget(new Directory(directory, ++this.generation));
@@ -47,7 +48,14 @@ export class Queries {
 
 	async answer(call: Call, ticket: Ticket): Promise<Answer> {
 		switch (call.what) {
-		case 'load': return this.load(call.with.tiles, ticket);
+		case 'load':
+			ticket.urgent = true;
+			this.jobs.urgent++;
+			try {
+				return await this.load(call.with.tiles, ticket);
+			} finally {
+				this.jobs.urgent--;
+			}
 		case 'gaps': return plain(await this.gaps(call.with.track, ticket));
 		case 'samples': return this.samples(call.with, ticket);
 		case 'at': return plain(await this.first(
@@ -60,7 +68,7 @@ export class Queries {
 				this.core.x.vzx_relative(this.q, s.start, s.track, s.depth, s.fn, RELATIONS[which]), ticket));
 		}
 		case 'marks': return this.marks(call.with, ticket);
-		case 'calls': return this.calls(ticket);
+		case 'calls': return this.calls();
 		case 'aggregate': return this.aggregate(call.with.range, ticket);
 		case 'butterfly': return plain(await this.butterfly(call.with, ticket));
 		case 'histogram': return plain(await this.histogram(call.with, ticket));
@@ -164,25 +172,42 @@ export class Queries {
 		return this.core.withU32(range.tracks, (tracks, n) => make(range.from, range.to, tracks, n));
 	}
 
-	private async calls(ticket: Ticket): Promise<Answer> {
-		const value = new Float64Array(this.nfunctions), core = this.core;
-		await this.jobs.run(core.x.vzx_aggregate(this.q, 0, Infinity, 0, -1), ticket, (result) => {
-			const n = core.number(result, 'rows');
-			const fn = core.ids(result, 'rowFn', n), calls = core.column(result, 'rowCalls', n);
-			fn.forEach((f, i) => { if (f < value.length) value[f] = calls[i]; });
-		});
+	// The sums of the whole trace, which are asked for twice when it is opened.
+	private whole: Promise<Aggregate> | null = null;
+
+	private everything(): Promise<Aggregate> {
+		if (!this.whole) {
+			const sum = this.whole = this.sum({ from: 0, to: this.jobs.directory.duration, tracks: null }, { cancelled: false });
+			sum.catch(() => { if (this.whole === sum) this.whole = null; });
+		}
+		return this.whole;
+	}
+
+	private async calls(): Promise<Answer> {
+		const value = new Float64Array(this.nfunctions);
+		for (const row of (await this.everything()).rows) if (row.fn < value.length) value[row.fn] = row.calls;
 		return { value, transfer: [value.buffer] };
 	}
 
 	private async aggregate(range: Range, ticket: Ticket): Promise<Answer> {
-		const began = performance.now(), core = this.core;
+		const began = performance.now(), all = range.from <= 0 && range.to >= this.jobs.directory.duration && !range.tracks;
+		const under = all ? this.everything() : this.sum(range, ticket);
+		if (all) this.whole = null; // the arrays go with the answer
+		const sum = await under;
+		const { parent, fn, calls, self, total, other } = sum.tree;
+		return {
+			value: { ...sum, range, ms: performance.now() - began },
+			transfer: [parent.buffer, fn.buffer, calls.buffer, self.buffer, total.buffer, other.buffer],
+		};
+	}
+
+	private sum(range: Range, ticket: Ticket): Promise<Aggregate> {
+		const core = this.core;
 		const job = this.rangeJob(range, (from, to, tracks, n) => core.x.vzx_aggregate(this.q, from, to, tracks, n));
-		const value: Aggregate = await this.jobs.run(job, ticket, (result) => ({
+		return this.jobs.run(job, ticket, (result) => ({
 			range, rows: this.rows(result), tree: this.tree(result, TREE), busy: core.value(result, 'busy'),
 			lost: core.value(result, 'lost'), ms: 0,
 		}));
-		value.ms = performance.now() - began;
-		return plain(value);
 	}
 
 	private rows(result: Pointer): FunctionRow[] {
