@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/core/build.h"
 #include "viewer/index.h"
 
 static void must(bool good, const char *what)
@@ -109,6 +108,18 @@ void kit_index_build(struct vz_reader *r, struct kit_index *ret)
 		build_track(r, i, ret);
 	if (ret->ntiles)
 		qsort(ret->tiles, ret->ntiles, sizeof(*ret->tiles), by_order);
+}
+
+void kit_index_samples(const struct vz_build_options *options, const struct vz_block *head,
+		       const uint8_t *raw, struct kit_index *ret, struct vz_build **b)
+{
+	struct vz_build_options o = *options;
+
+	*ret = (struct kit_index){ 0 };
+	o.sink = (struct vz_build_sink){ take_tile, ret };
+	must(vz_build_new(&o, b) == 0, "vz_build_new");
+	must(vz_build_samples(*b, head, raw) == 0, "vz_build_samples");
+	must(vz_build_end(*b) == 0, "vz_build_end");
 }
 
 void kit_index_fini(struct kit_index *x)

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "tests/kit_trace.h"
-#include "viewer/core/format.h"
+#include "viewer/core/build.h"
 
 /* ---- an index in memory ---- */
 
@@ -33,6 +33,9 @@ struct kit_index {
 };
 
 void kit_index_build(struct vz_reader *r, struct kit_index *ret);
+/** Of one block of samples; B is freed by the caller. */
+void kit_index_samples(const struct vz_build_options *options, const struct vz_block *head,
+		       const uint8_t *raw, struct kit_index *ret, struct vz_build **b);
 void kit_index_fini(struct kit_index *x);
 
 /* A record of SLICES, RUNS, GAPS (.last: records) */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/kit_index.h"
+#include "viewer/core/build.h"
 #include "viewer/index.h"
 #include "viewer/stats.h"
 
@@ -48,7 +49,7 @@ static void steps(struct kit_track *t, size_t n)
 				  kit_random(kit, 20) ? VZ_ENTRY_CALL
 						      : (enum vz_entry)kit_random(kit, 4),
 				  later(t, most));
-		if (dice == 200)
+		if (dice / 10 == 20)
 			vz_tracefile_flush(kit->tf, UINT64_MAX, 0);
 	}
 }
@@ -305,4 +306,214 @@ Test(index, holds_what_is_left_of_a_damaged_trace)
 		check_all(&s);
 		done(&s);
 	}
+}
+
+/* So that the test above is one of all that can happen. */
+Test(index, random_traces_have_calls_of_all_classes)
+{
+	bool seen[(VZI_SAMPLES + 1) * VZI_LEVELS] = { false };
+	uint32_t most = 0;
+
+	for (uint64_t seed = 1; seed <= 6; seed++) {
+		struct subject s;
+
+		begin(&s, seed, 3, 2500);
+		look(&s);
+		for (uint32_t i = 0; i < s.index.ntiles; i++) {
+			const struct vzi_tile *t = &s.index.tiles[i].row;
+
+			seen[t->kind * VZI_LEVELS + t->level] = true;
+		}
+		for (uint32_t i = 0; i < s.index.ntracks; i++)
+			if (s.index.tracks[i].nblocks > most)
+				most = s.index.tracks[i].nblocks;
+		done(&s);
+	}
+	for (unsigned i = 0; i < VZI_LEVELS; i++) {
+		cr_expect(seen[VZI_SLICES * VZI_LEVELS + i], "class %u", i);
+		cr_expect(seen[VZI_RUNS * VZI_LEVELS + i], "level %u", i);
+	}
+	cr_expect_gt(most, 16);
+}
+
+Test(index, sums_of_sums)
+{
+	struct kit *kit = kit_new(5, 7);
+	struct kit_track *t = kit_track(kit, 1, 0);
+	struct subject s = { .kit = kit };
+
+	for (int i = 0; i < 300; i++) {
+		steps(t, 6);
+		vz_tracefile_flush(kit->tf, UINT64_MAX, 0);
+	}
+	kit_finish(kit);
+	s.bytes = kit_bytes(kit, &s.nbytes);
+	look(&s);
+	cr_assert_gt(s.index.tracks[0].nblocks, 256);
+	cr_assert_not_null(kit_index_tile(&s.index, 0, VZI_FUNCS, 3, 0));
+	cr_assert_null(kit_index_tile(&s.index, 0, VZI_FUNCS, 4, 0));
+	check_all(&s);
+	done(&s);
+}
+
+/* The tile of all blocks says what vizview report does. */
+Test(index, sums_of_all_blocks_are_those_of_the_report)
+{
+	struct subject s;
+	struct vz_stats stats;
+	uint64_t rows = 0;
+
+	begin(&s, 21, 1, 20000);
+	look(&s);
+	cr_assert_eq(vz_stats_init(&stats, s.reader, 0), 0);
+	for (uint32_t i = 0; i < s.index.ntiles; i++) {
+		const struct vzi_tile *tile = &s.index.tiles[i].row;
+		struct kit_varints v;
+
+		if (tile->kind != VZI_FUNCS ||
+		    kit_index_tile(&s.index, 0, VZI_FUNCS, tile->level + 1u, 0))
+			continue;
+		v = kit_index_varints(&s.index.tiles[i]);
+		for (size_t at = 0; at < v.n; rows++) {
+			const struct vz_function_stats *f = &stats.functions[rows];
+			const uint64_t *row = &v.p[at];
+
+			cr_assert_eq(row[1], f->calls);
+			cr_assert_eq(row[2], f->resumes);
+			cr_assert_eq(row[3], f->self_ns);
+			cr_assert_eq(row[4], f->total_ns);
+			cr_assert_eq(row[7], f->max_ns);
+			cr_assert_eq(row[8], f->raised);
+			at += 11 + 2 * row[10];
+		}
+		free(v.p);
+	}
+	cr_assert_eq(rows, stats.nfunctions);
+	vz_stats_fini(&stats);
+	done(&s);
+}
+
+/* More than 2^18 paths, each walked once: time above the last that is kept is .other. */
+Test(index, paths_beyond_the_limit_are_counted)
+{
+	struct kit *kit = kit_new(2, 8);
+	struct kit_track *t = kit_track(kit, 1, 0);
+	struct subject s = { .kit = kit };
+	uint64_t self = 0, other = 0;
+
+	for (uint32_t i = 0; i < 1u << 16; i++) {
+		for (int part = 3; part >= 0; part--)
+			kit_enter(t, (uint32_t)part * 16 + (i >> 4 * part & 15), VZ_ENTRY_CALL,
+				  t->ns + 1);
+		kit_enter(t, 200 + i, VZ_ENTRY_CALL, t->ns + 1);
+		kit_enter(t, 99, VZ_ENTRY_CALL, t->ns + 1);
+		kit_enter(t, 98, VZ_ENTRY_CALL, t->ns + 1);
+		while (t->depth)
+			kit_leave(t, VZ_LEAVE_RETURN, t->ns + 1);
+	}
+	kit_finish(kit);
+	s.bytes = kit_bytes(kit, &s.nbytes);
+	look(&s);
+	cr_assert_eq(s.index.tracks[0].nnodes, VZI_MAX_NODES);
+	cr_assert_gt(s.index.tracks[0].left_calls, 0);
+	for (uint32_t i = 0; i < s.index.ntiles; i++) {
+		struct kit_varints v;
+
+		if (s.index.tiles[i].row.kind != VZI_PATHS || s.index.tiles[i].row.level)
+			continue;
+		v = kit_index_varints(&s.index.tiles[i]);
+		for (size_t k = 0; k < v.n; k += 5) {
+			self += v.p[k + 3];
+			other += v.p[k + 4];
+		}
+		free(v.p);
+	}
+	cr_assert_gt(other, 0);
+	/* A frame is on the stack but for 1 ns between two outermost calls. */
+	cr_assert_eq(self + other, t->ns - KIT_START_NS - (1u << 16));
+	done(&s);
+}
+
+/* Deeper than can be drawn: all is counted, nothing is lost. */
+Test(index, what_is_too_deep_is_drawn_at_the_bottom)
+{
+	struct kit *kit = kit_new(2, 9);
+	struct kit_track *t = kit_track(kit, 1, 0);
+	struct subject s = { .kit = kit };
+	struct kit_records slices = { 0 }, runs = { 0 };
+	uint64_t calls = 0;
+
+	for (uint32_t i = 0; i < 70000; i++)
+		kit_enter(t, 1, VZ_ENTRY_CALL, t->ns + 1);
+	while (t->depth)
+		kit_leave(t, VZ_LEAVE_RETURN, t->ns + 1);
+	kit_finish(kit);
+	s.bytes = kit_bytes(kit, &s.nbytes);
+	look(&s);
+	cr_assert_eq(s.index.tracks[0].max_depth, 70000);
+	for (unsigned class = 0; class < VZI_LEVELS; class ++) {
+		cr_assert_null(kit_index_records(&s.index, 0, VZI_SLICES, class, &slices));
+		calls += slices.n;
+		free(slices.p);
+	}
+	cr_assert_null(kit_index_records(&s.index, 0, VZI_RUNS, 0, &runs));
+	for (size_t i = 0; i < runs.n; i++) {
+		cr_assert_leq(runs.p[i].depth, 65535);
+		calls += runs.p[i].last;
+	}
+	free(runs.p);
+	cr_assert_eq(calls, 70000);
+	done(&s);
+}
+
+/* What a counter has is on all its levels; level k has one record for 4^k samples. */
+Test(index, samples_of_a_counter)
+{
+	enum {
+		N = 3000,
+	};
+	const struct vz_build_options options = { .duration_ns = N * 10 };
+	struct vz_block head = { .count = N, .t0_ns = 5, .raw_bytes = N * 9 };
+	uint8_t *raw = malloc(head.raw_bytes);
+	struct kit_index x = { 0 };
+	struct vz_build *b;
+
+	for (int i = 0; i < N; i++) {
+		double value = i % 7 ? i : -i;
+
+		raw[i] = i ? 10 : 0;
+		memcpy(raw + N + (size_t)i * 8, &value, 8);
+	}
+	kit_index_samples(&options, &head, raw, &x, &b);
+	cr_assert_eq(vz_build_track(b)->end_ns, 5 + (N - 1) * 10);
+	for (unsigned level = 0, n = N, size = 1; level < 3; level++, size *= 4) {
+		const struct kit_tile *tile = kit_index_tile(&x, 0, VZI_SAMPLES, level, 0);
+		const double *values;
+		uint32_t lengths[VZI_SAMPLE_COLUMNS];
+
+		cr_assert_not_null(tile);
+		n = (N + size - 1) / size;
+		cr_assert_eq(tile->row.count, n);
+		memcpy(lengths, tile->bytes, sizeof(lengths));
+		cr_assert_eq(lengths[0] + 3 * lengths[1] + sizeof(lengths), tile->row.bytes);
+		values = malloc(3 * lengths[1]);
+		memcpy((void *)(uintptr_t)values, tile->bytes + sizeof(lengths) + lengths[0],
+		       3 * lengths[1]);
+		for (unsigned i = 0; i < n; i++) {
+			double least = 1e9, most = -1e9, last = 0;
+
+			for (unsigned k = i * size; k < (i + 1) * size && k < N; k++) {
+				last = k % 7 ? k : -(double)k;
+				least = last < least ? last : least;
+				most = last > most ? last : most;
+			}
+			cr_assert(values[i] == least && values[n + i] == most &&
+				  values[2 * n + i] == last);
+		}
+		free((void *)(uintptr_t)values);
+	}
+	cr_assert_null(kit_index_tile(&x, 0, VZI_SAMPLES, 3, 0));
+	vz_build_free(b);
+	kit_index_fini(&x);
+	free(raw);
 }

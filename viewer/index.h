@@ -46,7 +46,7 @@ int vz_index_build(const char *path, const struct vz_index_options *options,
 
 /*
  * The same in a child process, for a program that stays small.  The child ends when the
- * caller does.  Not while other threads of the caller hold locks: start it first.
+ * thread that started it does.  Not while other threads of the caller hold locks: start it first.
  */
 struct vz_index_job;
 

@@ -20,6 +20,7 @@
  * So a view at p ns for a pixel needs SLICES of all classes >= l and RUNS of level l,
  * where r(l) <= p < r(l + 1); below VZI_FINE_NS it needs all SLICES, and the shorter
  * calls from the blocks of events themselves.
+ * RUNS of levels whose resolution is longer than the whole trace are left out, but level 0.
  * Perfetto's slice mipmaps and Trace Compass' history tree have the same aim.
  */
 #ifndef VZ_VIEWER_CORE_FORMAT_H
@@ -97,7 +98,7 @@ enum vzi_kind {
 	VZI_SAMPLES = 7, /* of a counter */
 };
 
-/* Sorted by track, kind, level, t0_ns. */
+/* Sorted by track, kind, level, t0_ns, then .first.  Those of one kind and level may overlap. */
 struct vzi_tile {
 	uint64_t t0_ns;  /* first start */
 	uint64_t t1_ns;  /* last end */
@@ -114,8 +115,10 @@ _Static_assert(sizeof(struct vzi_tile) == 48, "index format changed");
 
 /*
  * A block of events of the trace, by track, then time.  It covers the time from its .from_ns to
- * that of the next one of its track, the last one to the end of the track; the first
- * one begins with the track.
+ * that of the next one of its track, the last one to the end of the track, included; the first
+ * one begins with the track.  What it tells lies in this time; after a hole it also tells what was
+ * entered there and is still on its stack.  A block that cannot be read covers the time in which it
+ * was, as far as nothing else is known of that.
  */
 struct vzi_block {
 	uint64_t from_ns;
@@ -141,10 +144,12 @@ enum vzi_block_flags {
  *   A call that ended in a way that one block does not tell (VZ_LEFT_GAP, VZ_LEFT_OPEN)
  *   is in class 0 at least, however short.
  * RUNS    start, length, depth, function, count    sorted by start, then depth
- *   function: the one with the longest call; count: calls
+ *   function: the one with the longest call; count: calls.  What is merged is said in build_runs.c.
  * GAPS    start, length, records                   records: 0: unreadable
- * SAMPLES start, min, max, last                    see struct vzi_sample
- *   level 0 holds each sample, level k what 4^k of them have in common
+ *   From the last event before to that after which nothing is missing.
+ * SAMPLES start, min, max, last
+ *   level 0 holds each sample, level k what 4^k that follow one another have in common; there is a
+ *   level above one with more than 256 records
  *
  * start: varint, since the start before (first: since t0_ns); how: one byte, enum vz_entry |
  * leave << 2 (enum vz_leave or VZ_LEFT_); all others varints, but of SAMPLES raw doubles.
@@ -158,6 +163,10 @@ enum {
 };
 
 /*
+ * Summaries of level k are of blocks n * 16^k to (n + 1) * 16^k - 1 of the track; the last one is
+ * of what is left.  Each group has its tile, be it empty, up to the level at which one tile is of
+ * all blocks.  Rows that would say nothing are left out.  t0_ns, t1_ns: the time covered.
+ *
  * FUNCS: what each function did in 16^level blocks, VARINTS in rows, sorted by function:
  *
  *   function      since the row before + 1 (first: + 0)
@@ -171,7 +180,8 @@ enum {
  *   partial       stays that ended there but were not seen whole
  *   nbuckets, then pairs: bucket since the one before, stays seen with such a duration
  *
- * PATHS: the same for call paths, varints in rows, sorted by node:
+ * PATHS: the same for call paths, varints in rows, sorted by node; a function that calls itself
+ * directly stays in its node:
  *
  *   node          since the row before + 1 (first: + 0)
  *   calls, resumes, self
@@ -179,8 +189,8 @@ enum {
  *
  * NODES: call paths of a track in order of their first occurrence, varints in rows:
  *
- *   up            its own number - that of its parent
- *   function
+ *   up            its own number - that of its parent; of node 0: 0
+ *   function      of node 0: 0
  */
 
 /** Bucket of a duration: 8 for each power of two, so that it is known to 12.5 %. */
