@@ -93,7 +93,9 @@ export class Compare implements Panel {
 			return chip;
 		}));
 		const median = both.median === null ? '' : `, the median function takes ${ratioText(both.median)} the time`;
-		fill(this.root, el('div', 'p-tools', el('span', null, 'A ', el('b', { text: base(both.a), title: both.a }), ' → B ', el('b', { text: base(both.b), title: both.b })),
+		const file = (name: string): HTMLElement => el('b', { text: base(name), title: name });
+		const open = this.ctx.opened!.trace.file, mark = (name: string): string => base(name) === base(open) && both.a !== both.b ? ' (open)' : '';
+		fill(this.root, el('div', 'p-tools', el('span', null, 'A ', file(both.a), mark(both.a), ' → B ', file(both.b), mark(both.b)),
 			this.filter, this.chips,
 			el('span', { class: 'p-dim', text: both.compared + median + (both.folded ? `; ${plural(both.folded, 'function')} with little time left out` : '') })),
 			this.box);

@@ -136,7 +136,7 @@ class Panels {
 		const { opened, selection } = this.state.now, held = this.ctx.held !== null;
 		const whole = range.from <= 0 && range.to >= opened!.trace.duration;
 		const what = held ? 'Held range' : selection.kind === 'range' ? 'Selected range' : whole ? 'Whole trace' : 'Visible range';
-		fill(this.heading, el('b', { text: what }), ' ' + rangeText(range), el('span', { text: tracksText(opened!, range.tracks) }));
+		fill(this.heading, el('b', { text: what }), ` ${rangeText(range)} `, el('span', { text: tracksText(opened!, range.tracks) }));
 		this.heading.title = this.heading.textContent!;
 		this.hold.setAttribute('aria-pressed', String(held));
 	}
