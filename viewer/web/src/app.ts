@@ -7,7 +7,7 @@ import type { Engine, Progress } from './engine';
 import { Link } from './link';
 import type { ColourBy, Members, State, Theme } from './state';
 import { attributes, editing, icon, iconButton, make } from './timeline/dom';
-import { told } from './timeline/find';
+import { search, told } from './timeline/find';
 import { startTimeline, type Timeline } from './timeline/timeline';
 import { brief, calls, count, duration, base } from './units';
 
@@ -40,7 +40,10 @@ class Header {
 		this.steps = [iconButton('up', 'Previous call that is found (Shift Enter)', () => this.next(-1)), iconButton('down', 'Next call that is found (Enter)', () => this.next(1)),
 			iconButton('close', 'End finding (Escape)', () => this.clear())];
 		find.append(icon('find'), this.input, this.found, this.slash, ...this.steps);
-		this.input.addEventListener('input', () => state.set({ find: this.input.value }));
+		this.input.addEventListener('input', () => {
+			const { opened } = state.now, find = this.input.value;
+			if (opened) state.set({ find, hits: search(opened.functions, find) });
+		});
 		this.input.addEventListener('keydown', (e) => this.key(e));
 		for (const [value, text] of COLOURS) this.colour.append(attributes(make('option', '', text), { value }));
 		this.colour.addEventListener('change', () => { state.set({ colourBy: this.colour.value as ColourBy }); this.colour.blur(); });

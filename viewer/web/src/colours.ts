@@ -89,7 +89,7 @@ export class Palette {
 	constructor(private functions: Functions, readonly by: ColourBy, readonly dark: boolean) {
 		const n = functions.name.length, ground = dark ? 0xff211a16 : 0xffffffff;
 		this.ink = dark ? '#f4f6f9' : '#12171d';
-		this.inkFaded = dark ? '#8b96a3' : '#68727e';
+		this.inkFaded = dark ? '#8b96a3' : '#5f6975';
 		this.fills = new Uint32Array(n);
 		this.faded = new Uint32Array(n);
 		for (let i = 0; i < n; i++) {
@@ -118,7 +118,7 @@ export class Palette {
 		if (state) return oklch(this.dark ? 0.475 : 0.8, state[2], state[1]);
 		const h = hash(family), g = hash(file + '\0' + name), hue = HUES[h % HUES.length];
 		// Blue and purple look darker than yellow and green of the same lightness.
-		const l = (this.dark ? 0.475 : 0.795) + STEPS[(h >>> 8) % STEPS.length] + ((g & 255) / 255 - 0.5) * 0.06;
+		const l = (this.dark ? 0.465 : 0.79) + STEPS[(h >>> 8) % STEPS.length] + ((g & 255) / 255 - 0.5) * 0.06;
 		return oklch(l, native ? 0.028 : this.dark ? 0.092 : 0.088, hue + ((g >>> 8 & 255) / 255 - 0.5) * 24);
 	}
 }

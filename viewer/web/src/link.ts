@@ -5,6 +5,7 @@
 //
 // Whatever comes from the address is checked; what makes no sense is left out.
 import type { Engine } from './engine';
+import { search } from './timeline/find';
 import type { ColourBy, Members, PanelName, State, Theme } from './state';
 
 const EVERY_MS = 350;        // browsers refuse an address that changes too often
@@ -64,6 +65,7 @@ export function decode(hash: string, now: Members): Partial<Members> {
 	out.panel = among(p.get('p'), PANELS, 'table');
 	out.panelOpen = p.get('po') !== '0';
 	out.find = text('q');
+	out.hits = search(functions, out.find);
 	out.focus = fo < functions.name.length ? fo : -1;
 	for (const [key, member] of Object.entries(LISTS)) out[member] = list(p.get(key) ?? '', member === 'collapsedProcesses' ? trace.processes.length : tracks);
 	out.trackFilter = text('fl');

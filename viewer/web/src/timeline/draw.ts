@@ -9,7 +9,7 @@ import type { Scene } from './scene';
 import { Strip, Torn, type Band } from './strip';
 
 const GAP_LEAST = 2;      // a gap is never narrower, or it would not be seen
-const GAP_TEXT = 130;
+const GAP_TEXT = 90;      // and text in it needs this
 const TEXTS = 900;        // in one frame; what is narrow goes without if there are more
 
 interface Part { placed: Placed; band: Band }
@@ -167,16 +167,19 @@ export class Painter {
 			last = x1;
 			cx.fillStyle = (g.records ? inks.dropped : inks.unreadable) ?? inks.warn;
 			cx.fillRect(x0, top, x1 - x0, height);
-			if (x1 - x0 >= GAP_TEXT) this.gapText(inks, g, (x0 + x1) / 2, top + Math.min(height, ROW * 2) / 2);
+			this.gapText(inks, g, (x0 + x1) / 2, top + Math.min(height, ROW * 2) / 2, x1 - x0 - 8);
 		}
 	}
 
-	private gapText(inks: Inks, gap: Gap, x: number, y: number): void {
-		const { cx } = this, text = gap.records ? brief(gap.records) + ' records dropped' : 'cannot be read';
+	private gapText(inks: Inks, gap: Gap, x: number, y: number, room: number): void {
+		const { cx } = this;
+		if (room < GAP_TEXT) return;
+		const text = gap.records ? brief(gap.records) + ' records dropped' : 'cannot be read';
 		cx.font = FONT_BOLD;
 		cx.textAlign = 'center';
 		cx.textBaseline = 'middle';
 		const w = cx.measureText(text).width + 14;
+		if (w > room) return;
 		cx.fillStyle = inks.bg;
 		cx.fillRect(x - w / 2, y - 8, w, 16);
 		cx.fillStyle = gap.records ? inks.warn : inks.dim;

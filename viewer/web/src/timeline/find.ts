@@ -3,21 +3,19 @@
 import type { Functions } from '../engine';
 import { brief, count, place, title } from '../units';
 
-export class Finder {
-	private texts: string[] = [];
-	private of: Functions | null = null;
+let texts: string[] = [];   // of the functions of the last search
+let textsOf: Functions | null = null;
 
-	// Functions with all words of TEXT in their name or file.
-	search(functions: Functions, text: string): number[] {
-		const words = text.toLowerCase().split(/\s+/).filter(Boolean), out: number[] = [];
-		if (!words.length) return out;
-		if (this.of !== functions) {
-			this.of = functions;
-			this.texts = functions.name.map((_, i) => (title(functions, i) + ' ' + place(functions, i)).toLowerCase());
-		}
-		this.texts.forEach((t, i) => { if (words.every((w) => t.includes(w))) out.push(i); });
-		return out;
+// Functions with all words of TEXT in their name or file.
+export function search(functions: Functions, text: string): number[] {
+	const words = text.toLowerCase().split(/\s+/).filter(Boolean), out: number[] = [];
+	if (!words.length) return out;
+	if (textsOf !== functions) {
+		textsOf = functions;
+		texts = functions.name.map((_, i) => (title(functions, i) + ' ' + place(functions, i)).toLowerCase());
 	}
+	texts.forEach((t, i) => { if (words.every((w) => t.includes(w))) out.push(i); });
+	return out;
 }
 
 // "3 functions, 1.2k calls"; LONG: in full.

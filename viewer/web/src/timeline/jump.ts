@@ -62,6 +62,13 @@ export class Jump {
 		this.state.look({ view: clamp(this.state, { from: mid - next / 2, to: mid + next / 2 }), selection });
 	}
 
+	// The range that is selected, else what is seen, with its ends moved by parts of the view.
+	range(begin = 0, end = 0): void {
+		const { selection: s, view } = this.state.now, all = full(this.state), by = view.to - view.from, had = s.kind === 'range' ? s : { ...view, tracks: this.state.shownTracks() };
+		const from = Math.max(all.from, Math.min(all.to - 1, Math.round(had.from + begin * by))), to = Math.max(from + 1, Math.min(all.to, Math.round(had.to + end * by)));
+		this.state.set({ selection: { kind: 'range', from, to, tracks: had.tracks } });
+	}
+
 	// Next or previous call of FNS; without: of the selected function, or of what is found.
 	async next(direction: 1 | -1, fns?: number[]): Promise<void> {
 		const { selection, hits, find, view, focus } = this.state.now, slice = selection.kind === 'slice' ? selection.slice : null;

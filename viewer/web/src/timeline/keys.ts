@@ -37,7 +37,7 @@ export class Keys {
 			e.preventDefault();
 			return;
 		}
-		const act = this.acts[(e.altKey ? 'Alt+' : '') + key];
+		const act = this.acts[(e.altKey ? 'Alt+' : e.shiftKey && key.startsWith('Arrow') ? 'Shift+' : '') + key];
 		if (!act) return;
 		e.preventDefault();
 		act(e);

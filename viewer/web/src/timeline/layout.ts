@@ -74,10 +74,9 @@ export function makeLayout(state: State): Layout {
 	byProcess.forEach((list, process) => {
 		if (!list.length) return;
 		const collapsed = now.collapsedProcesses.includes(process);
-		if (processes.length > 1)
-			out.height = push(out.items, { kind: 'process', track: -1, process, y: 0, height: PROCESS, rows: 0, rowTop: 0, row: 0, collapsed, pinned: false },
-				out.height);
-		if (collapsed && processes.length > 1) return;
+		out.height = push(out.items, { kind: 'process', track: -1, process, y: 0, height: PROCESS, rows: 0, rowTop: 0, row: 0, collapsed, pinned: false },
+			out.height);
+		if (collapsed) return;
 		for (const t of list) if (!pinned.has(t)) out.height = push(out.items, trackItem(folded, t, tracks[t], false), out.height);
 	});
 	return out;

@@ -108,6 +108,10 @@ export class Minimap {
 			cx.globalAlpha = 1;
 		}
 		this.found(inks);
+		if (selection.kind === 'slice') {
+			cx.fillStyle = inks.accent;
+			cx.fillRect(Math.round(this.x(selection.slice.start)), 0, Math.max(2, this.x(selection.slice.end) - this.x(selection.slice.start)), 2);
+		}
 		this.frame(inks, view);
 	}
 

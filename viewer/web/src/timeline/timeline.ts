@@ -11,7 +11,6 @@ import { TileCache } from './cache';
 import { Data } from './data';
 import { attributes, fitCanvas, icon, make } from './dom';
 import { Painter } from './draw';
-import { Finder } from './find';
 import { Pointers } from './input';
 import { clamp, full, Jump, LEAST } from './jump';
 import { Keys } from './keys';
@@ -66,7 +65,6 @@ export class Timeline {
 	private minimap: Minimap;
 	private keys: Keys;
 	private tooltip: Tooltip;
-	private finder = new Finder();
 	private layout: Layout = { pinned: [], items: [], pinnedHeight: 0, height: 0 };
 	private inks: Inks | null = null;
 	private hits: Uint8Array | null = null;
@@ -191,6 +189,8 @@ export class Timeline {
 			ArrowUp: () => relative('parent', () => this.scrollBy(-3 * ROW)), ArrowDown: () => relative('child', () => this.scrollBy(3 * ROW)),
 			ArrowLeft: () => relative('before', () => pan(-0.1)), ArrowRight: () => relative('after', () => pan(0.1)),
 			PageUp: () => this.scrollBy(-this.height * 0.8), PageDown: () => this.scrollBy(this.height * 0.8), Escape: () => this.escape(),
+			m: () => j.range(), 'Shift+ArrowLeft': () => j.range(0, -0.02), 'Shift+ArrowRight': () => j.range(0, 0.02), 'Shift+ArrowUp': () => j.range(-0.02, 0),
+			'Shift+ArrowDown': () => j.range(0.02, 0),
 		};
 	}
 
@@ -213,7 +213,6 @@ export class Timeline {
 		const now = this.state.now, has = (...keys: (keyof Members)[]): boolean => keys.some((k) => changed.has(k));
 		if (has('opened')) this.opened();
 		if (has('view') && now.view !== this.shown) this.goTo();
-		if (has('find') && !has('hits') && now.opened) this.state.set({ hits: this.finder.search(now.opened.functions, now.find) });
 		if (has('hits', 'find', 'opened')) this.found();
 		if (has('colourBy', 'theme')) this.recolour();
 		if (has('pinned', 'order', 'hidden', 'collapsed', 'collapsedProcesses', 'trackFilter', 'opened')) this.relayout = true;
@@ -265,7 +264,7 @@ export class Timeline {
 		this.reveal = s.kind === 'slice';
 		if (this.scene) this.live.textContent = s.kind === 'slice' ? 'Selected: ' + sentence(this.scene, s.slice) :
 			s.kind === 'range' ? 'Selected: ' + duration(s.to - s.from) : '';
-		if (s.kind === 'range') this.dirty = true;
+		this.dirty = true; // it is in the overview, too
 	}
 
 	// ---- moving ----
@@ -391,6 +390,7 @@ export class Timeline {
 		if (!item) {
 			const process = this.state.now.opened?.trace.tracks[s.slice.track]?.process ?? -1;
 			if (this.state.now.collapsedProcesses.includes(process)) { this.tracks.collapseProcess(process); this.reveal = true; }
+			else if (!this.state.now.pinned.includes(s.slice.track)) this.say('Its track is hidden');
 			return;
 		}
 		const room = pinnedRoom(this.layout, this.height), top = rowTop({ item, top: item.y }, s.slice.depth), seen = this.height - room;
