@@ -44,6 +44,7 @@ struct growing {
 	uint32_t nacc, fn;
 	bool callers;
 	uint64_t *total;
+	uint8_t *occurs;
 	uint8_t *inner;            /* paths that have the function below their top as well */
 	uint32_t *child, *sibling; /* of each path: first and next, 0: none */
 	uint32_t *slot;            /* by function: candidate + 1 */
@@ -54,13 +55,6 @@ struct growing {
 	struct vzq_tree *tree;
 	uint32_t n; /* nodes of the tree */
 };
-
-static bool occurs(const struct growing *g, uint32_t path)
-{
-	const struct vzq_acc *a = &g->acc[path];
-
-	return a->calls || a->resumes || g->total[path];
-}
 
 static bool is_top(const struct growing *g, uint32_t path)
 {
@@ -158,13 +152,13 @@ static void split(struct growing *g, const struct group *group)
 	g->ncandidates = 0;
 	for (uint32_t i = 0; i < group->n; i++)
 		for (uint32_t at = first_step(g, &members[i]); at; at = next_step(g, at))
-			if (g->callers || occurs(g, at))
+			if (g->callers || g->occurs[at])
 				add(g, candidate_of(g, vzq_forest_fn(g->f, at)),
 				    path_of(g, &members[i], at));
 	choose(g, group->node);
 	for (uint32_t i = 0; i < group->n; i++)
 		for (uint32_t at = first_step(g, &members[i]); at; at = next_step(g, at))
-			if (g->callers || occurs(g, at))
+			if (g->callers || g->occurs[at])
 				place(g, &members[i], at);
 	for (uint32_t i = 0; i < g->ncandidates; i++)
 		g->slot[g->candidates[i].fn] = 0;
@@ -192,7 +186,7 @@ static void plant(struct growing *g)
 
 	now->nmembers = g->n = 0;
 	for (uint32_t i = 1; i < g->nacc; i++) {
-		if (!is_top(g, i) || !occurs(g, i))
+		if (!is_top(g, i) || !g->occurs[i])
 			continue;
 		add(g, &root, i);
 		if (!g->callers && g->inner[i])
@@ -217,6 +211,7 @@ static void free_level(struct level *l)
 static void growing_fini(struct growing *g)
 {
 	free(g->total);
+	free(g->occurs);
 	free(g->inner);
 	free(g->child);
 	free(g->sibling);
@@ -241,13 +236,14 @@ static int growing_init(struct growing *g)
 		if (vzq_forest_fn(g->f, i) >= functions)
 			functions = vzq_forest_fn(g->f, i) + 1;
 	g->total = vzq_tree_totals(g->f, g->acc, g->nacc);
+	g->occurs = vzq_tree_occurs(g->f, g->acc, g->nacc);
 	g->inner = calloc(g->nacc, 1);
 	g->child = calloc(g->nacc, sizeof(*g->child));
 	g->sibling = calloc(g->nacc, sizeof(*g->sibling));
 	g->slot = calloc(functions, sizeof(*g->slot));
 	g->candidates = malloc(functions * sizeof(*g->candidates));
-	if (!g->total || !g->inner || !g->child || !g->sibling || !g->slot || !g->candidates ||
-	    !new_level(&g->now, g->nacc) || !new_level(&g->next, g->nacc))
+	if (!g->total || !g->occurs || !g->inner || !g->child || !g->sibling || !g->slot ||
+	    !g->candidates || !new_level(&g->now, g->nacc) || !new_level(&g->next, g->nacc))
 		return -ENOMEM;
 	for (uint32_t i = g->nacc; i-- > 1;) {
 		uint32_t parent = vzq_forest_parent(g->f, i);

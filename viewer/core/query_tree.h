@@ -59,6 +59,8 @@ int vzq_butterfly_make(const struct vzq_forest *f, const struct vzq_acc *acc, ui
 		       uint32_t fn, struct vzq_tree ret[2]);
 /** Time in each node with all above it; free() it; NULL without memory. */
 uint64_t *vzq_tree_totals(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc);
+/** Whether anything happened in each node or above it; the same. */
+uint8_t *vzq_tree_occurs(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc);
 
 void vzq_last_fini(struct vzq_last *last);
 

@@ -36,26 +36,45 @@ uint64_t *vzq_tree_totals(const struct vzq_forest *f, const struct vzq_acc *acc,
 	return total;
 }
 
-static bool occurs(const struct vzq_acc *a, uint64_t total)
+uint8_t *vzq_tree_occurs(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc)
 {
-	return a->calls || a->resumes || total;
+	uint8_t *occurs = malloc(nacc + 1u);
+
+	if (!occurs)
+		return NULL;
+	for (uint32_t i = 0; i < nacc; i++)
+		occurs[i] = acc[i].calls || acc[i].resumes || acc[i].self_ns || acc[i].other_ns;
+	for (uint32_t i = nacc; i-- > 1;)
+		occurs[vzq_forest_parent(f, i)] |= occurs[i];
+	return occurs;
 }
 
-/* Least total that is shown, so that there are not too many; a node is never more than its parent.
- */
-static uint64_t least_shown(const struct vzq_acc *acc, const uint64_t *total, uint32_t nacc,
-			    uint32_t *shown, uint32_t *occur)
-{
-	uint64_t least = total[0] / VZQ_TREE_PARTS + (total[0] % VZQ_TREE_PARTS != 0);
+/* What a tree is made of. */
+struct making {
+	const struct vzq_forest *f;
+	const struct vzq_acc *acc;
+	uint32_t nacc;
+	uint64_t *total;
+	uint8_t *occurs;
+	uint32_t *number; /* of each node in the tree */
+	uint64_t least;   /* total that is shown */
+	uint32_t shown, occur;
+};
 
-	for (;; least = least ? least * 2 : 1) {
-		*shown = *occur = 0;
-		for (uint32_t i = 1; i < nacc; i++) {
-			*occur += occurs(&acc[i], total[i]);
-			*shown += occurs(&acc[i], total[i]) && total[i] >= least;
+/* Not too many are shown; a node is never more than its parent. */
+static void choose_least(struct making *m)
+{
+	uint64_t all = m->total[0];
+
+	m->least = all / VZQ_TREE_PARTS + (all % VZQ_TREE_PARTS != 0);
+	for (;; m->least = m->least ? m->least * 2 : 1) {
+		m->shown = m->occur = 0;
+		for (uint32_t i = 1; i < m->nacc; i++) {
+			m->occur += m->occurs[i];
+			m->shown += m->occurs[i] && m->total[i] >= m->least;
 		}
-		if (*shown < VZQ_TREE_NODES || least > VZQ_MAX_NS)
-			return least;
+		if (m->shown < VZQ_TREE_NODES || m->least > VZQ_MAX_NS)
+			return;
 	}
 }
 
@@ -68,42 +87,45 @@ static void set_node(struct vzq_tree *t, uint32_t i, const struct vzq_acc *a, ui
 	t->other[i] = (double)a->other_ns;
 }
 
-/* NUMBER: room for a node's place in RET. */
-static int fill(const struct vzq_forest *f, const struct vzq_acc *acc, const uint64_t *total,
-		uint32_t nacc, struct vzq_tree *ret)
+static int fill(struct making *m, struct vzq_tree *ret)
 {
-	uint32_t shown, occur, n = 1, *number;
-	uint64_t least = least_shown(acc, total, nacc, &shown, &occur);
-	int rc = vzq_tree_init(ret, shown + 1);
+	uint32_t n = 1;
+	int rc = vzq_tree_init(ret, m->shown + 1);
 
-	number = calloc(nacc, sizeof(*number));
-	if (rc < 0 || !number) {
-		free(number);
-		return -ENOMEM;
-	}
-	set_node(ret, 0, &acc[0], total[0]);
-	for (uint32_t i = 1; i < nacc; i++) {
-		uint32_t parent = vzq_forest_parent(f, i);
-
-		if (!occurs(&acc[i], total[i]) || total[i] < least || (parent && !number[parent]))
+	if (rc < 0)
+		return rc;
+	set_node(ret, 0, &m->acc[0], m->total[0]);
+	for (uint32_t i = 1; i < m->nacc; i++) {
+		if (!m->occurs[i] || m->total[i] < m->least)
 			continue;
-		number[i] = n;
-		ret->parent[n] = number[parent];
-		ret->fn[n] = vzq_forest_fn(f, i);
-		set_node(ret, n++, &acc[i], total[i]);
+		m->number[i] = n;
+		ret->parent[n] = m->number[vzq_forest_parent(m->f, i)];
+		ret->fn[n] = vzq_forest_fn(m->f, i);
+		set_node(ret, n++, &m->acc[i], m->total[i]);
 	}
-	free(number);
-	ret->pruned = occur - (n - 1);
-	ret->n = n;
+	ret->pruned = m->occur - m->shown;
 	return 0;
 }
 
 int vzq_tree_make(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc,
 		  struct vzq_tree *ret)
 {
-	uint64_t *total = vzq_tree_totals(f, acc, nacc);
-	int rc = total ? fill(f, acc, total, nacc, ret) : -ENOMEM;
+	struct making m = {
+		.f = f,
+		.acc = acc,
+		.nacc = nacc,
+		.total = vzq_tree_totals(f, acc, nacc),
+		.occurs = vzq_tree_occurs(f, acc, nacc),
+		.number = calloc(nacc + 1u, sizeof(*m.number)),
+	};
+	int rc = -ENOMEM;
 
-	free(total);
+	if (m.total && m.occurs && m.number) {
+		choose_least(&m);
+		rc = fill(&m, ret);
+	}
+	free(m.total);
+	free(m.occurs);
+	free(m.number);
 	return rc;
 }
