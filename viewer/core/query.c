@@ -247,13 +247,18 @@ static void plan_windows(struct plan *p, uint32_t track)
 	p->n += (uint32_t)(end - w);
 }
 
-static unsigned level_of(double resolution)
+/* There are no runs of levels whose resolution is longer than the trace. */
+static unsigned level_of(const struct vzq *q, double resolution)
 {
 	unsigned level = 0;
 
-	while (level < VZI_LEVELS - 1 &&
-	       (double)((uint64_t)VZI_FINE_NS << 2 * (level + 1)) <= resolution)
+	while (level < VZI_LEVELS - 1) {
+		uint64_t next = (uint64_t)VZI_FINE_NS << 2 * (level + 1);
+
+		if (!((double)next <= resolution) || next > q->head->duration_ns)
+			break;
 		level++;
+	}
 	return level;
 }
 
@@ -269,7 +274,7 @@ uint32_t vzq_plan(const struct vzq *q, const struct vzq_view *view, struct vzq_v
 		.max = max,
 	};
 	bool fine = !(view->resolution >= VZI_FINE_NS);
-	unsigned level = level_of(view->resolution);
+	unsigned level = level_of(q, view->resolution);
 
 	for (uint32_t i = 0; i < view->ntracks && p.from < p.to; i++) {
 		uint32_t track = view->tracks[i];

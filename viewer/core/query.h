@@ -93,7 +93,8 @@ enum {
  * consecutive in the directory and sorted by t0_ns; let reach[i] be the greatest t1_ns of those
  * up to i.
  *
- *   level = 0; while (level < VZI_LEVELS - 1 and VZI_FINE_NS * 4^(level + 1) <= resolution) level++
+ *   level = 0; while (level < VZI_LEVELS - 1 and
+ *		VZI_FINE_NS * 4^(level + 1) <= resolution and <= duration) level++
  *   fine = resolution < VZI_FINE_NS
  *   for SLICES of each class >= level, and unless fine RUNS of that level:
  *     binary search for the first i with reach[i] >= from;

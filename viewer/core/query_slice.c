@@ -351,6 +351,17 @@ static int do_step(struct slice_job *j)
 	}
 }
 
+static void end(struct slice_job *j)
+{
+	struct vzq_result *r = &j->job.result;
+
+	r->bad += j->resolve.unknown;
+	/* It ended just then, as all do that are open when the trace ends. */
+	if (j->what == AT && r->nslices && r->slices[0].end <= (double)j->time &&
+	    r->slices[0].start < (double)j->time)
+		r->nslices = 0;
+}
+
 static int end_step(struct slice_job *j)
 {
 	switch (j->step++) {
@@ -361,7 +372,7 @@ static int end_step(struct slice_job *j)
 	case STEP_WALK:
 		return settle(j);
 	default:
-		j->job.result.bad += j->resolve.unknown;
+		end(j);
 		return 0;
 	}
 }
