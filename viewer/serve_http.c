@@ -369,9 +369,8 @@ static void find_policy(char *policy)
 	n = end ? (int)(end - p) : 0;
 	while (n && (p[n - 1] == ';' || p[n - 1] == ' '))
 		n--;
-	snprintf(policy, VZ_POLICY_BYTES,
-		 "%.*s%sframe-ancestors 'none'; base-uri 'none'; form-action 'none'", n,
-		 end ? p : "", n ? "; " : "default-src 'none'; ");
+	snprintf(policy, VZ_POLICY_BYTES, "%.*s%sframe-ancestors 'none'", n, end ? p : "",
+		 n ? "; " : "default-src 'none'; ");
 }
 
 int vz_http_init(struct vz_http *http, int sock)
