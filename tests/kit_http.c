@@ -19,7 +19,7 @@ enum {
 	PATIENCE_S = 20,
 };
 
-static void become(int out, char *const *arguments)
+static void become(int out, bool no_open, char *const *arguments)
 {
 	char path[4096], *argv[ARGUMENTS + 3] = { path };
 	int n = 1;
@@ -27,14 +27,14 @@ static void become(int out, char *const *arguments)
 	snprintf(path, sizeof(path), "%s/vizview", getenv("VZ_BUILD_DIR"));
 	while (*arguments && n < ARGUMENTS)
 		argv[n++] = *arguments++;
-	argv[n] = (char[]){ "--no-open" };
+	argv[n] = no_open ? (char[]){ "--no-open" } : NULL;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(out, STDOUT_FILENO);
 	execv(path, argv);
 	_exit(127);
 }
 
-bool kit_server_start(struct kit_server *s, char *const *arguments)
+static bool start(struct kit_server *s, bool no_open, char *const *arguments)
 {
 	int ends[2];
 	size_t n = 0;
@@ -46,7 +46,7 @@ bool kit_server_start(struct kit_server *s, char *const *arguments)
 	s->out = ends[0];
 	s->pid = fork();
 	if (s->pid == 0)
-		become(ends[1], arguments);
+		become(ends[1], no_open, arguments);
 	close(ends[1]);
 	while (!strstr(s->said, "Ctrl-C") && n < sizeof(s->said) - 1) {
 		ssize_t got = read(s->out, s->said + n, sizeof(s->said) - 1 - n);
@@ -58,6 +58,16 @@ bool kit_server_start(struct kit_server *s, char *const *arguments)
 	at = strstr(s->said, "http://127.0.0.1:");
 	return at && sscanf(at, "http://127.0.0.1:%u/%32[0-9a-f]/", &s->port, s->token) == 2 &&
 	       strlen(s->token) == 32;
+}
+
+bool kit_server_start(struct kit_server *s, char *const *arguments)
+{
+	return start(s, true, arguments);
+}
+
+bool kit_server_start_open(struct kit_server *s, char *const *arguments)
+{
+	return start(s, false, arguments);
 }
 
 int kit_server_end(struct kit_server *s, int sig)

@@ -20,6 +20,8 @@ struct kit_server {
 
 /** Start "vizview ARGUMENTS --no-open" and wait until it listens.  False: it ended instead. */
 bool kit_server_start(struct kit_server *s, char *const *arguments);
+/** The same without --no-open. */
+bool kit_server_start_open(struct kit_server *s, char *const *arguments);
 /** Ask it to end by SIG; its exit status, or 128 and the signal that killed it. */
 int kit_server_end(struct kit_server *s, int sig);
 /** Bytes of memory that are its own: written, or not of a file.  */

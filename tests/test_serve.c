@@ -3,88 +3,13 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/kit_http.h"
-#include "tests/kit_trace.h"
+#include "tests/kit_serve.h"
 #include "viewer/index.h"
-
-static char folder[] = "/tmp/vz-serve-test-XXXXXX";
-static char trace[64], other[64];
-static struct kit_server server;
-
-static void save(const char *path, const void *p, size_t n)
-{
-	FILE *file = fopen(path, "wb");
-
-	cr_assert_not_null(file);
-	cr_assert_eq(fwrite(p, 1, n, file), n);
-	fclose(file);
-}
-
-static void save_trace(const char *path, uint64_t seed)
-{
-	struct kit *kit = kit_new(300, seed);
-	uint8_t *p;
-	size_t n;
-
-	for (uint32_t i = 0; i < 3; i++)
-		kit_track(kit, KIT_PID + i, 0);
-	for (int round = 0; round < 30; round++) {
-		kit_steps(kit->tracks[round % 3], 2000);
-		vz_tracefile_flush(kit->tf, UINT64_MAX, 0);
-	}
-	kit_finish(kit);
-	p = kit_bytes(kit, &n);
-	save(path, p, n);
-	free(p);
-	kit_free(kit);
-}
-
-static void wait_for_index(void)
-{
-	struct kit_answer a;
-
-	for (bool complete = false; !complete; usleep(complete ? 0 : 20000)) {
-		kit_http_get(&server, "progress", &a);
-		cr_assert_eq(a.status, 200, "%s", (char *)a.body);
-		complete = strstr((char *)a.body, "\"complete\":true") != NULL;
-		kit_answer_free(&a);
-	}
-}
-
-static void setup(void)
-{
-	char *arguments[] = { trace, NULL };
-
-	cr_assert_not_null(mkdtemp(folder));
-	snprintf(trace, sizeof(trace), "%s/a.viz", folder);
-	snprintf(other, sizeof(other), "%s/b.viz", folder);
-	save_trace(trace, 1);
-	cr_assert(kit_server_start(&server, arguments), "%s", server.said);
-	wait_for_index();
-}
-
-static void teardown(void)
-{
-	char command[128];
-
-	if (server.pid > 0)
-		cr_expect_eq(kit_server_end(&server, SIGTERM), 0);
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	cr_assert_eq(system(command), 0);
-}
-
-static void expect_status(int status, int wanted, const char *what)
-{
-	cr_expect_eq(status, wanted, "%s: %d", what, status);
-}
 
 /* ---- who gets an answer ---- */
 
@@ -509,46 +434,29 @@ Test(serve, source_is_only_what_the_trace_names, .init = setup, .fini = teardown
 	}
 }
 
-/* ---- beginning and end ---- */
-
-Test(serve, each_signal_ends_it_with_0, .init = setup, .fini = teardown)
+Test(serve, source_that_can_be_read_is_given, .init = setup, .fini = teardown)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	char *arguments[] = { trace, NULL };
+	char file[96], *arguments[] = { other, NULL };
+	struct kit *kit = kit_new(0, 1);
 	struct kit_server s;
-
-	for (int i = 0; i < 3; i++) {
-		cr_assert(kit_server_start(&s, arguments));
-		cr_expect_eq(kit_server_end(&s, signals[i]), 0);
-	}
-}
-
-Test(serve, a_port_that_is_taken, .init = setup, .fini = teardown)
-{
-	char port[16], text[1024] = "", command[256];
-	FILE *f;
-	int status;
-
-	snprintf(port, sizeof(port), "%u", server.port);
-	snprintf(command, sizeof(command), "%s/vizview %s --no-open --port %s 2>&1",
-		 getenv("VZ_BUILD_DIR"), trace, port);
-	f = popen(command, "r");
-	cr_assert_not_null(f);
-	cr_expect_gt(fread(text, 1, sizeof(text) - 1, f), 0);
-	status = pclose(f);
-	cr_expect_eq(WEXITSTATUS(status), 1);
-	cr_expect_not_null(strstr(text, "cannot listen on port"));
-	cr_expect_not_null(strstr(text, "  why: Address already in use"));
-	cr_expect_not_null(strstr(text, "  try: without --port"));
-}
-
-Test(serve, a_trace_that_is_cut_while_it_is_shown, .init = setup, .fini = teardown)
-{
-	const uint32_t numbers[] = { 20 };
 	struct kit_answer a;
+	uint8_t *p;
+	size_t n;
 
-	cr_assert_eq(truncate(trace, 4096), 0);
-	kit_http_post(&server, "events", numbers, sizeof(numbers), &a);
+	snprintf(file, sizeof(file), "%s/m.py", folder);
+	save(file, "<b>pass", 7);
+	vz_tracefile_function(kit->tf, 0, VZ_DEF_PYTHON, "f", 1, file, strlen(file), 1);
+	kit_finish(kit);
+	p = kit_bytes(kit, &n);
+	save(other, p, n);
+	free(p);
+	kit_free(kit);
+	cr_assert(kit_server_start(&s, arguments));
+	kit_http_get(&s, "source?file=0", &a);
+	expect_status(a.status, 200, "source");
+	cr_expect_str_eq((char *)a.body, "<b>pass");
+	cr_expect(!strncmp(kit_answer_header(&a, "X-Newer"), "1", 1));
+	cr_expect(!strncmp(kit_answer_header(&a, "Content-Type"), "text/plain", 10));
 	kit_answer_free(&a);
-	cr_expect_eq(kit_server_end(&server, 0), 1);
+	cr_expect_eq(kit_server_end(&s, SIGTERM), 0);
 }

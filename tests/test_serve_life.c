@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* How the server begins and ends. */
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "tests/kit_serve.h"
+
+/* What other users see in the list of processes leads to the page once, to one of us. */
+Test(serve, the_browser_is_given_an_address_that_works_once, .init = setup, .fini = teardown)
+{
+	char script[96], said[96], text[512] = "", request[512];
+	char *arguments[] = { trace, NULL };
+	struct kit_server s;
+	struct kit_answer a;
+	unsigned port;
+	char once[64] = "";
+	FILE *file = NULL;
+
+	snprintf(script, sizeof(script), "%s/browser", folder);
+	snprintf(said, sizeof(said), "%s/said", folder);
+	snprintf(text, sizeof(text), "#!/bin/sh\necho \"$1\" >%s.new; mv %s.new %s\n", said, said,
+		 said);
+	save(script, text, strlen(text));
+	cr_assert_eq(chmod(script, 0700), 0);
+	setenv("BROWSER", script, 1);
+	cr_assert(kit_server_start_open(&s, arguments));
+	for (int i = 0; i < 500 && !file; i++, usleep(10000))
+		file = fopen(said, "r");
+	cr_assert_not_null(file);
+	cr_assert_eq(fscanf(file, "http://127.0.0.1:%u/%63s", &port, once), 2);
+	fclose(file);
+	cr_expect_eq(port, s.port);
+	cr_expect_eq(strlen(once), 32);
+	cr_expect_str_neq(once, s.token);
+	for (int i = 0; i < 2; i++) {
+		snprintf(request, sizeof(request),
+			 "GET /%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\n\r\n",
+			 once, port);
+		kit_http_raw(&s, request, strlen(request), &a);
+		expect_status(a.status, i ? 404 : 303, "once");
+		if (!i)
+			cr_expect_eq(strncmp(kit_answer_header(&a, "Location") + 1, s.token, 32),
+				     0);
+		kit_answer_free(&a);
+	}
+	cr_expect_eq(kit_server_end(&s, SIGINT), 0);
+}
+
+Test(serve, each_signal_ends_it_with_0, .init = setup, .fini = teardown)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	char *arguments[] = { trace, NULL };
+	struct kit_server s;
+
+	for (int i = 0; i < 3; i++) {
+		cr_assert(kit_server_start(&s, arguments));
+		cr_expect_eq(kit_server_end(&s, signals[i]), 0);
+	}
+}
+
+Test(serve, a_port_that_is_taken, .init = setup, .fini = teardown)
+{
+	char port[16], text[1024] = "", command[256];
+	FILE *f;
+	int status;
+
+	snprintf(port, sizeof(port), "%u", server.port);
+	snprintf(command, sizeof(command), "%s/vizview %s --no-open --port %s 2>&1",
+		 getenv("VZ_BUILD_DIR"), trace, port);
+	f = popen(command, "r");
+	cr_assert_not_null(f);
+	cr_expect_gt(fread(text, 1, sizeof(text) - 1, f), 0);
+	status = pclose(f);
+	cr_expect_eq(WEXITSTATUS(status), 1);
+	cr_expect_not_null(strstr(text, "cannot listen on port"));
+	cr_expect_not_null(strstr(text, "  why: Address already in use"));
+	cr_expect_not_null(strstr(text, "  try: without --port"));
+}
+
+Test(serve, a_trace_that_is_cut_while_it_is_shown, .init = setup, .fini = teardown)
+{
+	const uint32_t numbers[] = { 20 };
+	struct kit_answer a;
+
+	cr_assert_eq(truncate(trace, 4096), 0);
+	kit_http_post(&server, "events", numbers, sizeof(numbers), &a);
+	kit_answer_free(&a);
+	cr_expect_eq(kit_server_end(&server, 0), 1);
+}
