@@ -12,7 +12,7 @@ VZ_PACKAGES_TEST="$VZ_PACKAGES_DEMO libcriterion-dev libpython3-dev python3-geve
 	uwsgi-core uwsgi-plugin-python3 apache2-bin libapache2-mod-wsgi-py3 postgresql-15
 	postgresql-plpython3-15 util-linux mount strace binutils gcovr clang libclang-rt-dev shellcheck
 	mmdebstrap bubblewrap musl-tools groff-base nodejs chromium firefox-esr fonts-dejavu-core
-	esbuild node-typescript lld"
+	esbuild node-typescript lld zopfli"
 # npm comes with some packages of nodejs, which then refuse Debian's own.
 # shellcheck disable=SC2034 # used where this is sourced
 command -v npm >/dev/null || VZ_PACKAGES_TEST="$VZ_PACKAGES_TEST npm"
