@@ -108,7 +108,8 @@ export class Histogram implements Panel {
 			return fill(this.root, head, empty('No call of it ended in this range and was seen from begin to end.',
 				button('Its next call', 'Go to it in the timeline', () => void this.ctx.next(this.fn))));
 		}
-		this.chart.setAttribute('aria-label', 'Durations of ' + title(f, this.fn) + '. Arrows go from bar to bar, Enter lists its calls.');
+		this.chart.setAttribute('aria-label', 'Durations of ' + title(f, this.fn) + (r ? `: mean ${duration(r.mean)}, p50 at most ${duration(r.p50)}, p99 at most ${duration(r.p99)}, longest ${duration(r.max)}` : '') +
+			'. Arrows go from bar to bar, Enter goes to its calls.');
 		fill(this.root, head, el('div', 'p-histogram', this.chart, el('div', 'p-slowest', this.listTitle, this.grid.root)));
 		this.draw();
 		this.choose(-1);
@@ -137,7 +138,7 @@ export class Histogram implements Panel {
 			if (b.count) (e.firstChild as HTMLElement).style.height = `max(2px, ${height(b.count) * 100}%)`;
 			return e;
 		});
-		fill(this.chart, el('div', 'p-bars', bars, this.marks()), this.axis(), el('span', { class: 'p-most p-dim', text: plural(most, 'call') }));
+		fill(this.chart, el('div', 'p-bars', bars, this.marks()), this.axis(), el('span', { class: 'p-most p-dim', 'aria-hidden': 'true', text: plural(most, 'call') }));
 	}
 
 	private words(b: Bar): string[] {
@@ -159,7 +160,7 @@ export class Histogram implements Panel {
 		return all.sort((a, b) => a[1] - b[1]).map(([name, ns, how]) => {
 			const text = `${name} ${duration(ns)}`, x = this.place(ns), room = text.length * 6.6 + 10, left = x * width + room > width;
 			const begin = x * width - (left ? room : 0), free = ends.findIndex((end) => end <= begin), line = free < 0 ? ends.length : free;
-			const e = el('div', { class: 'p-mark' + (left ? ' left' : ''), title: `${name}: ${how}${duration(ns)}` }, el('span', { text }));
+			const e = el('div', { class: 'p-mark' + (left ? ' left' : ''), 'aria-hidden': 'true', title: `${name}: ${how}${duration(ns)}` }, el('span', { text }));
 			ends[line] = begin + room;
 			e.style.left = x * 100 + '%';
 			e.style.setProperty('--line-of', String(line));
@@ -172,7 +173,7 @@ export class Histogram implements Panel {
 		for (let t = 1; t <= high; t *= 10) if (t >= low) ticks.push(t);
 		if (ticks.length < 3) ticks.splice(0, ticks.length, low, Math.sqrt(Math.max(1, low) * high), high);
 		const every = Math.max(1, Math.ceil(ticks.length * 70 / this.chart.clientWidth));
-		return el('div', 'p-axis', ticks.filter((_, i) => i % every === 0).map((t) => {
+		return el('div', { class: 'p-axis', 'aria-hidden': 'true' }, ticks.filter((_, i) => i % every === 0).map((t) => {
 			const e = el('span', { text: duration(+t.toPrecision(2)) }), x = this.place(t);
 			e.style.left = x * 100 + '%';
 			if (x > 0.93) e.classList.add('left');
