@@ -76,6 +76,7 @@ static void traces(void)
 			uint8_t head = (uint8_t)mode;
 
 			write_seed("fuzz_reader", i * MODES + mode, &head, 1, p, n);
+			write_seed("fuzz_index", i * MODES + mode, &head, 1, p, n);
 		}
 		free(p);
 		kit_free(kit);

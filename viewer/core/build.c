@@ -73,8 +73,10 @@ static int write_gaps(struct vz_build *b)
 	return vz_tile_send(&b->writer, &tile);
 }
 
+/* It may be said to have begun after its end: a track that is said to. */
 static int add_gap(struct vz_build *b, uint64_t start, uint64_t end, uint64_t records)
 {
+	start = start < end ? start : end;
 	if (b->ngaps == b->gaps_cap) {
 		uint32_t cap = b->gaps_cap ? b->gaps_cap * 2 : FIRST;
 		struct vz_gap *bigger = realloc(b->gaps, cap * sizeof(*bigger));
@@ -86,7 +88,7 @@ static int add_gap(struct vz_build *b, uint64_t start, uint64_t end, uint64_t re
 	}
 	b->gaps[b->ngaps++] = (struct vz_gap){
 		.start = start,
-		.length = end > start ? end - start : 0,
+		.length = end - start,
 		.records = records,
 	};
 	return b->ngaps == GAPS_TILE ? write_gaps(b) : 0;
@@ -134,7 +136,7 @@ static int on_leave(void *ctx, const struct vz_visit *at)
 static int on_lost(void *ctx, const struct vz_visit *at)
 {
 	struct vz_build *b = ctx;
-	uint64_t ns = vz_build_time(b, at->ns), start = b->event_ns < ns ? b->event_ns : ns;
+	uint64_t ns = vz_build_time(b, at->ns), start = b->event_ns;
 
 	if (at->lost) {
 		b->track.lost += at->lost;
@@ -142,7 +144,7 @@ static int on_lost(void *ctx, const struct vz_visit *at)
 		return add_gap(b, start, ns, at->lost);
 	}
 	b->track.holes++;
-	return add_gap(b, b->event_ns, b->hole_end, 0);
+	return add_gap(b, start, b->hole_end, 0);
 }
 
 static const struct vz_visitor visitor = {

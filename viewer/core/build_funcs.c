@@ -233,15 +233,16 @@ int vz_funcs_flush(struct vz_funcs *f, struct vz_tile_writer *w, struct vzi_tile
 
 static int have_buckets(struct vz_funcs *f)
 {
+	uint32_t cap = f->stays_cap ? f->stays_cap : FIRST;
 	uint16_t *bigger;
 
-	if (f->nstays <= f->buckets_cap)
+	if (cap <= f->buckets_cap)
 		return 0;
-	bigger = realloc(f->buckets, f->stays_cap * sizeof(*bigger));
+	bigger = realloc(f->buckets, cap * sizeof(*bigger));
 	if (!bigger)
 		return -ENOMEM;
 	f->buckets = bigger;
-	f->buckets_cap = f->stays_cap;
+	f->buckets_cap = cap;
 	return 0;
 }
 
