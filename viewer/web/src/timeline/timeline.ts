@@ -74,6 +74,7 @@ export class Timeline {
 	private hovered: Target | null = null;
 	private width = 0; private height = 0; private left = 0; private ratio = 1;
 	private requested = false;
+	private ready = false;            // we were told of the trace; the address may have changed the view by then
 	private dirty = true;             // the tracks; else only what is above them
 	private relayout = true;
 	private reveal = false;
@@ -222,6 +223,7 @@ export class Timeline {
 	}
 
 	private opened(): void {
+		this.ready = true;
 		this.cache.clear();
 		this.data.clear();
 		this.relayout = this.dirty = true;
@@ -351,7 +353,7 @@ export class Timeline {
 		this.requested = false;
 		this.advance(now);
 		this.size();
-		if (this.state.now.opened && this.width > 0 && this.height > 0) {
+		if (this.ready && this.width > 0 && this.height > 0) {
 			if (this.relayout) { this.layout = makeLayout(this.state); this.relayout = false; this.dirty = true; this.side(); }
 			if (this.reveal) this.bringIntoSight();
 			const all = this.dirty;
