@@ -184,7 +184,7 @@ export class Timeline {
 		const relative = (which: 'parent' | 'child' | 'before' | 'after', otherwise: () => void): void => {
 			if (this.state.now.selection.kind === 'slice') void j.relative(which); else otherwise();
 		};
-		const next = (): void => void j.next(1), previous = (): void => void j.next(-1), back = (): void => j.back();
+		const next = (e: KeyboardEvent): void => void j.next(e.shiftKey ? -1 : 1), previous = (): void => void j.next(-1), back = (): void => j.back();
 		return {
 			f: () => j.fit(), 0: () => j.whole(), Home: () => j.whole(), n: next, ']': next, p: previous, '[': previous, Backspace: back, 'Alt+ArrowLeft': back,
 			ArrowUp: () => relative('parent', () => this.scrollBy(-3 * ROW)), ArrowDown: () => relative('child', () => this.scrollBy(3 * ROW)),
