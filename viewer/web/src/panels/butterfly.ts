@@ -4,7 +4,7 @@ import type { Members } from '../state';
 import { duration, place, title } from '../units';
 import { Calls } from './calls';
 import type { Context, Panel } from './context';
-import { button, el, empty, fill, Latest, reason } from './dom';
+import { button, el, empty, failed, fill, Latest } from './dom';
 import { FlameView } from './flame_view';
 import { swatch } from './paint';
 import { plural } from './text';
@@ -22,7 +22,7 @@ export class Butterfly implements Panel {
 	private readonly latest = new Latest(this.root, (e) => {
 		this.of = '';
 		this.callers = this.callees = null;
-		fill(this.root, empty('Callers and callees cannot be shown.', reason(e)));
+		fill(this.root, failed('Callers and callees cannot be shown.', e, () => this.update(new Set())));
 	});
 
 	constructor(private ctx: Context) {}
@@ -89,6 +89,7 @@ export class Butterfly implements Panel {
 
 	private view(heading: string, up: boolean): FlameView {
 		const root = title(this.ctx.opened!.functions, this.fn);
-		return new FlameView(this.ctx, { label: heading + ' of ' + root, heading, root, fn: this.fn, up });
+		return new FlameView(this.ctx, { label: heading + ' of ' + root, heading, root, fn: this.fn, up,
+			open: (fn) => this.ctx.focus(fn), hint: 'A click zooms, a double click puts that function into the middle' });
 	}
 }

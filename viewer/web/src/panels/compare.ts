@@ -6,7 +6,7 @@ import type { Comparison, Functions } from '../engine';
 import type { Members } from '../state';
 import { base, count, duration } from '../units';
 import type { Context, Panel } from './context';
-import { el, empty, fill, Latest, reason } from './dom';
+import { el, empty, failed, fill, Latest } from './dom';
 import { Grid, type Column } from './grid';
 import { functionNodes } from './names';
 import { plural } from './text';
@@ -46,7 +46,7 @@ export class Compare implements Panel {
 	private readonly box = el('div', 'p-fill');
 	private readonly latest = new Latest(this.root, (e) => {
 		this.of = null;
-		fill(this.root, empty('The comparison cannot be shown.', reason(e)));
+		fill(this.root, failed('The comparison cannot be shown.', e, () => this.update(new Set())));
 	});
 
 	constructor(private ctx: Context) {}

@@ -4,7 +4,7 @@ import type { Slice, SliceDetails } from '../engine';
 import type { Members } from '../state';
 import { count, duration, exact, moment, percent, place, title } from '../units';
 import type { Context, Panel } from './context';
-import { button, el, empty, fill, Latest, reason } from './dom';
+import { button, el, empty, failed, fill, Latest } from './dom';
 import { Grid } from './grid';
 import { functionNodes } from './names';
 import { swatch } from './paint';
@@ -25,8 +25,8 @@ export class Details implements Panel {
 	private readonly source: Source;
 	private readonly grid: Grid<Callee>;
 	private readonly latest = new Latest(this.root, (e) => {
-		this.shown = null;
-		fill(this.root, empty('The details of this call cannot be shown.', reason(e)));
+		this.shown = this.slice = null;
+		fill(this.root, failed('The details of this call cannot be shown.', e, () => this.update(new Set())));
 	});
 
 	constructor(private ctx: Context) {

@@ -50,6 +50,11 @@ export function empty(what: string, ...todo: (Child | Child[])[]): HTMLElement {
 	return el('div', 'p-empty', el('p', { text: what }), todo.length ? el('p', 'p-dim', ...todo) : null);
 }
 
+// The same where something went wrong that may have passed, as a server that was away.
+export function failed(what: string, error: unknown, again: () => void): HTMLElement {
+	return empty(what, reason(error) + ' ', button('Try again', '', again));
+}
+
 // How much is under way: answers that are waited for, pictures that are not drawn yet.
 export const underWay = { n: 0 };
 

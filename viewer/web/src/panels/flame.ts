@@ -5,7 +5,7 @@ import type { Members } from '../state';
 import { title } from '../units';
 import { Calls } from './calls';
 import type { Context, Panel } from './context';
-import { el, empty, fill, Latest, reason } from './dom';
+import { el, empty, failed, fill, Latest } from './dom';
 import { FlameView } from './flame_view';
 
 export class Flame implements Panel {
@@ -16,12 +16,15 @@ export class Flame implements Panel {
 	private sums: Aggregate | null = null;
 	private calls: Calls | null = null;
 	private readonly view: FlameView;
-	private readonly latest = new Latest(this.root, (e) =>
-		fill(this.root, empty('The flame graph of this range cannot be shown.', reason(e))));
+	private readonly latest = new Latest(this.root, (e) => {
+		this.sums = null;
+		fill(this.root, failed('The flame graph of this range cannot be shown.', e, () => this.update(new Set())));
+	});
 
 	constructor(private ctx: Context) {
 		this.view = new FlameView(ctx, {
 			label: 'Flame graph of the range', root: 'All calls', up: false,
+			hint: 'A click zooms, Escape zooms back, a double click goes to the next call', open: (fn) => void ctx.next(fn),
 			pick: (node) => { if (node) ctx.focus(this.calls!.tree.fn[node]); },
 		});
 	}

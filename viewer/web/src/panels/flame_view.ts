@@ -17,7 +17,9 @@ export interface FlameOptions {
 	fn?: number;                        // and of which function
 	up: boolean;                        // the root is at the bottom
 	heading?: string;                   // with it, all that is said stands in one line above
+	hint: string;                       // what a click does
 	pick?(node: number): void;
+	open(fn: number): void;             // double click, or Shift Enter
 }
 
 const ROW = 20, NARROW = 1.5, TEXT = 26, EASE_MS = 140;
@@ -247,7 +249,7 @@ export class FlameView {
 	private describe(): void {
 		const box = this.selected >= 0 ? this.lines(this.selected) : [];
 		fill(this.status, box.length ? box.join('  ·  ')
-			: el('span', { class: 'p-dim', text: 'Click a box to zoom into it, Escape to go back.' }));
+			: el('span', { class: 'p-dim', text: this.options.hint }));
 		this.status.title = box.join('\n');
 	}
 
@@ -313,11 +315,18 @@ export class FlameView {
 
 	private onDouble(event: MouseEvent): void {
 		const b = this.hit(event);
-		if (b?.kind === Kind.Call && this.fnOf(b.node) >= 0) void this.ctx.next(this.fnOf(b.node));
+		if (b?.kind === Kind.Call) this.openNode(b.node);
+	}
+
+	private openNode(node: number): void {
+		const fn = this.fnOf(node);
+		if (fn >= 0) this.options.open(fn);
 	}
 
 	private onKey(event: KeyboardEvent): void {
-		if (!this.calls || event.ctrlKey || event.metaKey || event.altKey || !this.step(event.key)) return;
+		if (!this.calls || event.ctrlKey || event.metaKey || event.altKey) return;
+		if (event.shiftKey && event.key === 'Enter') this.openNode(Math.max(0, this.selected));
+		else if (!this.step(event.key)) return;
 		this.leave();
 		event.preventDefault();
 		event.stopPropagation();

@@ -23,7 +23,7 @@ const KEYS: [string, [string, string][]][] = [
 		['Shift Enter', 'call before'], ['← →', 'close, open a row of the tree'], ['*', 'open all beside it'], ['h', 'open the hot path'],
 	]],
 	['Flame graphs', [
-		['Enter', 'zoom in (also a click)'], ['Escape', 'zoom back'], ['↑ ↓ ← →', 'caller, calls, neighbours'], ['Home', 'all'],
+		['Enter', 'zoom in (also a click)'], ['Escape', 'zoom back'], ['Shift Enter', 'next call; of callers: put into the middle (or double click)'], ['↑ ↓ ← →', 'caller, calls, neighbours'], ['Home', 'all'],
 	]],
 	['Panels', [['Tab', 'next control'], ['← →', 'other panel, on the tabs'], ['?', 'this help']]],
 ];

@@ -5,7 +5,7 @@ import type { Members } from '../state';
 import { count, duration, moment, percent, place, title } from '../units';
 import { merged, position, type Bar } from './buckets';
 import type { Context, Panel } from './context';
-import { button, clamp, el, empty, fill, Latest, reason } from './dom';
+import { button, clamp, el, empty, failed, fill, Latest, reason } from './dom';
 import { Grid } from './grid';
 import { swatch } from './paint';
 import { plural, trackName } from './text';
@@ -33,7 +33,7 @@ export class Histogram implements Panel {
 	private readonly latest = new Latest(this.root, (e) => {
 		this.data = null;
 		this.of = '';
-		fill(this.root, empty('The durations cannot be shown.', reason(e)));
+		fill(this.root, failed('The durations cannot be shown.', e, () => this.update(new Set())));
 	});
 
 	constructor(private ctx: Context) {

@@ -4,7 +4,7 @@ import type { Aggregate, FunctionRow } from '../engine';
 import type { Members } from '../state';
 import { count, duration, percent, title } from '../units';
 import type { Context, Panel } from './context';
-import { el, empty, fill, Latest, reason } from './dom';
+import { el, empty, failed, fill, Latest } from './dom';
 import { Grid, type Column } from './grid';
 import { functionNodes, matches } from './names';
 import { plural } from './text';
@@ -24,7 +24,7 @@ export class Table implements Panel {
 		type: 'search', placeholder: 'Filter functions and files', 'aria-label': 'Filter functions and files',
 		spellcheck: 'false', oninput: () => this.show(),
 	});
-	private readonly latest = new Latest(this.root, (e) => this.trouble(reason(e)));
+	private readonly latest = new Latest(this.root, (e) => this.trouble(e));
 	private readonly box = el('div', 'p-fill');
 
 	constructor(private ctx: Context) {
@@ -66,10 +66,10 @@ export class Table implements Panel {
 			filter: this.filter.value, selected: this.grid.selected?.fn ?? -1 };
 	}
 
-	private trouble(text: string): void {
+	private trouble(error: unknown): void {
 		this.sums = null;
 		this.note.textContent = '';
-		fill(this.box, empty('The functions of this range cannot be shown.', text));
+		fill(this.box, failed('The functions of this range cannot be shown.', error, () => this.update(new Set())));
 	}
 
 	private show(): void {

@@ -5,7 +5,7 @@ import type { Members } from '../state';
 import { count, duration, percent, title } from '../units';
 import { Calls } from './calls';
 import type { Context, Panel } from './context';
-import { button, el, empty, fill, Latest, reason } from './dom';
+import { button, el, empty, failed, fill, Latest } from './dom';
 import { functionNodes } from './names';
 import { plural } from './text';
 import { VirtualList } from './virtual_list';
@@ -26,8 +26,10 @@ export class Tree implements Panel {
 	private readonly list: VirtualList;
 	private readonly note = el('span', 'p-dim');
 	private readonly box = el('div', 'p-fill');
-	private readonly latest = new Latest(this.root, (e) =>
-		fill(this.box, empty('The call tree of this range cannot be shown.', reason(e))));
+	private readonly latest = new Latest(this.root, (e) => {
+		this.sums = null;
+		fill(this.box, failed('The call tree of this range cannot be shown.', e, () => this.update(new Set())));
+	});
 
 	constructor(private ctx: Context) {
 		const head = el('div', { class: 'p-head', role: 'row', 'aria-rowindex': 1 }, ...[
