@@ -164,8 +164,10 @@ Test(describe, what_the_index_knows)
 			  "(d[\"duration\"], d[\"calls\"], d[\"lost\"], d[\"compare\"]) == "
 			  "(1234, 7, 2, None) and "
 			  "abs(d[\"startUnixMs\"] - 1700000000124.457) < .001"));
-	cr_expect(json_is(trace_text(r, &d),
-			  "\"only 7 of 900 calls\" in d[\"warnings\"][1][\"what\"]"));
+	cr_expect(
+		json_is(trace_text(r, &d),
+			"d[\"warnings\"][0][\"what\"] == \"1 part of the trace cannot be read; "
+			"shown as a gap\" and \"only 7 of 900\" in d[\"warnings\"][2][\"what\"]"));
 	vz_reader_free(r);
 	free(p);
 }

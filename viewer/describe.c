@@ -61,30 +61,60 @@ static void warn(struct warnings *w, const char *why, const char *hint, const ch
 	vz_out_char(w->out, '}');
 }
 
-static void warn_of_damage(struct warnings *w, const struct vz_reader *r,
-			   const struct vz_damage *damage)
+/* What blocks say is known once they were read: the index has read all of them. */
+static uint64_t holes(const struct vz_describe *d)
 {
-	struct vz_damage d;
+	uint64_t n = 0;
 
-	vz_reader_damage(r, &d);
-	if (damage)
-		d = *damage;
-	if (d.cut)
+	for (uint32_t i = 0; d->directory && i < d->directory->ntracks; i++)
+		n += d->tracks[i].holes;
+	return n;
+}
+
+static uint64_t missing_calls(const struct vz_reader *r, const struct vz_describe *d)
+{
+	const struct vz_file_end *end = vz_reader_end(r);
+	uint64_t here = d->directory ? d->directory->entries : 0;
+
+	return d->directory && !d->calls && end && end->calls > here ? end->calls - here : 0;
+}
+
+static struct vz_human parts(uint64_t n)
+{
+	struct vz_human h;
+
+	snprintf(h.s, sizeof(h.s), "%.40s part%s", vz_human_count(n).s, n == 1 ? "" : "s");
+	return h;
+}
+
+static void warn_of_damage(struct warnings *w, const struct vz_reader *r,
+			   const struct vz_describe *d)
+{
+	const char *hint = "copy the file again, if it was copied";
+	uint64_t places, calls = missing_calls(r, d);
+	struct vz_damage damage;
+	const char *gaps;
+
+	vz_reader_damage(r, &damage);
+	if (d->damage)
+		damage = *d->damage;
+	if (damage.cut)
 		warn(w,
 		     "the recorder was ended before it could finish the file, or the file was cut",
 		     NULL, "the end of the recording is missing; all before it is here");
-	if (d.damaged_blocks)
-		warn(w, "their checksums do not hold", "copy the file again, if it was copied",
-		     "%s parts of the file cannot be read; they are shown as gaps",
-		     vz_human_count(d.damaged_blocks).s);
-	if (d.missing_blocks)
-		warn(w, "the file was changed, or not copied whole",
-		     "copy the file again, if it was copied",
-		     "%s parts of the file are gone; they are shown as gaps",
-		     vz_human_count(d.missing_blocks).s);
-	if (d.skipped_bytes && !d.damaged_blocks && !d.missing_blocks)
-		warn(w, "they belong to no part of a trace", NULL, "%s of the file were skipped",
-		     vz_human_bytes(d.skipped_bytes).s);
+	places = damage.damaged_blocks + damage.missing_blocks;
+	places = holes(d) > places ? holes(d) : places;
+	gaps = places == 1 ? "a gap" : "gaps";
+	if (places && calls)
+		warn(w, "checksums do not hold, or parts are gone", hint,
+		     "%s of the trace cannot be read, with at least %s calls; shown as %s",
+		     parts(places).s, vz_human_count(calls).s, gaps);
+	else if (places)
+		warn(w, "checksums do not hold, or parts are gone", hint,
+		     "%s of the trace cannot be read; shown as %s", parts(places).s, gaps);
+	else if (damage.skipped_bytes)
+		warn(w, "they belong to no part of a trace", hint, "%s of the file were skipped",
+		     vz_human_bytes(damage.skipped_bytes).s);
 }
 
 static void put_warnings(struct vz_out *out, const struct vz_reader *r, const struct vz_describe *d,
@@ -93,7 +123,7 @@ static void put_warnings(struct vz_out *out, const struct vz_reader *r, const st
 	struct warnings w = { .out = out };
 
 	vz_out_text(out, ",\"warnings\":[");
-	warn_of_damage(&w, r, d->damage);
+	warn_of_damage(&w, r, d);
 	if (lost)
 		warn(&w, "the program made them faster than they could be taken out of its memory",
 		     "vizattach --ring-size 256MiB, or --no-c-calls",
