@@ -182,7 +182,7 @@ static int put_new(struct vz_pack *pack, struct node *node, uint32_t symbol)
 
 static inline int put_rank(struct vz_pack *pack, struct node *node, uint32_t symbol)
 {
-	uint32_t *list = pack->lists + node->list;
+	uint32_t *list = pack->lists ? pack->lists + node->list : NULL;
 	uint32_t rank = 0;
 
 	while (rank < node->n && list[rank] != symbol)
