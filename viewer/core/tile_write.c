@@ -39,6 +39,10 @@ void vz_tile_writer_fini(struct vz_tile_writer *w)
 
 int vz_tile_send(struct vz_tile_writer *w, struct vzi_tile *tile)
 {
+	int rc = vz_bytes_room(&w->bytes, 1); /* so that there is a place, even of nothing */
+
+	if (rc < 0)
+		return rc;
 	tile->track = w->track;
 	tile->bytes = (uint32_t)w->bytes.n;
 	w->bytes.n = 0;
