@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/core/build_priv.h"
+#include "viewer/core/build_inl.h"
 #include "viewer/core/steps_inl.h"
 
 enum {
@@ -96,7 +96,7 @@ static int add_gap(struct vz_build *b, uint64_t start, uint64_t end, uint64_t re
 
 /* ---- what the steps tell ---- */
 
-static int on_enter(void *ctx, const struct vz_visit *at)
+static inline __attribute__((always_inline)) int on_enter(void *ctx, const struct vz_visit *at)
 {
 	struct vz_build *b = ctx;
 	uint64_t ns = vz_build_time(b, at->ns);
@@ -108,7 +108,7 @@ static int on_enter(void *ctx, const struct vz_visit *at)
 	return vz_sums_enter(&b->sums, at->stack[at->depth - 1].symbol, ns);
 }
 
-static int on_leave(void *ctx, const struct vz_visit *at)
+static inline __attribute__((always_inline)) int on_leave(void *ctx, const struct vz_visit *at)
 {
 	struct vz_build *b = ctx;
 	const struct vz_open_frame *frame = &at->stack[at->depth - 1];
@@ -128,7 +128,7 @@ static int on_leave(void *ctx, const struct vz_visit *at)
 	if (ns >= b->runs.sweep_ns)
 		rc = vz_runs_sweep(&b->runs, &b->writer, ns);
 	if (rc == 0)
-		rc = vz_runs_add(&b->runs, &b->writer, &call);
+		rc = vz_runs_call(&b->runs, &b->writer, &call);
 	return rc < 0 ? rc : vz_sums_leave(&b->sums, at->stack, at->depth, at->how, begin, ns);
 }
 

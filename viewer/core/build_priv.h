@@ -195,10 +195,6 @@ struct vz_sums {
 
 int vz_sums_init(struct vz_sums *s);
 void vz_sums_fini(struct vz_sums *s);
-int vz_sums_enter(struct vz_sums *s, uint32_t symbol, uint64_t ns);
-/* What STACK has on top is left. */
-int vz_sums_leave(struct vz_sums *s, const struct vz_open_frame *stack, uint32_t depth,
-		  unsigned how, uint64_t begin, uint64_t ns);
 /* At NS a block ends: its number on the track, and of the last one. */
 int vz_sums_cut(struct vz_sums *s, struct vz_tile_writer *w, const struct vz_line *line,
 		uint64_t ns, const struct vzi_block *blocks, uint32_t i);
