@@ -94,7 +94,8 @@ uint64_t kit_server_memory(const struct kit_server *s)
 	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)s->pid);
 	file = fopen(path, "re");
 	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "Private_Dirty: %lu", &n) == 1)
+		if (sscanf(line, "Private_Dirty: %lu", &n) == 1 ||
+		    sscanf(line, "Private_Clean: %lu", &n) == 1)
 			kib += n;
 	if (file)
 		fclose(file);

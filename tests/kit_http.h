@@ -24,7 +24,7 @@ bool kit_server_start(struct kit_server *s, char *const *arguments);
 bool kit_server_start_open(struct kit_server *s, char *const *arguments);
 /** Ask it to end by SIG; its exit status, or 128 and the signal that killed it. */
 int kit_server_end(struct kit_server *s, int sig);
-/** Bytes of memory that are its own: written, or not of a file.  */
+/** Bytes of memory that nobody else has mapped, pages of files included. */
 uint64_t kit_server_memory(const struct kit_server *s);
 
 /** A connection; -1: refused. */

@@ -175,3 +175,8 @@ const uint8_t *vz_index_tile(const struct vz_index *index, uint32_t i, size_t *b
 	*bytes = index->view.tiles[i].bytes;
 	return index->map + index->view.tiles[i].offset;
 }
+
+void vz_index_rest(const struct vz_index *index)
+{
+	madvise(index->map, index->bytes, MADV_DONTNEED);
+}

@@ -80,6 +80,9 @@ const void *vz_index_directory(const struct vz_index *index, size_t *bytes);
 /** Tile I of vz_index_view(); NULL: there is none. */
 const uint8_t *vz_index_tile(const struct vz_index *index, uint32_t i, size_t *bytes);
 
+/** Give back the pages that were read, for now. */
+void vz_index_rest(const struct vz_index *index);
+
 /**
  * A whole index file (header, tiles, directory; VZI_OVERVIEW) with just so many coarse tiles that
  * the whole trace can be drawn: about 100 KB when deflated, and all SAMPLES.  Free RET with free().

@@ -459,6 +459,12 @@ const struct vz_index_entry *vz_reader_block(const struct vz_reader *r, uint32_t
 	return &r->blocks.entries[r->events[i]];
 }
 
+void vz_reader_rest(const struct vz_reader *r)
+{
+	if (r->map)
+		madvise(r->map, r->map_bytes, MADV_DONTNEED);
+}
+
 uint32_t vz_reader_nextras(const struct vz_reader *r)
 {
 	return r->nextras;

@@ -107,6 +107,8 @@ const struct vz_index_entry *vz_reader_block(const struct vz_reader *r, uint32_t
  * counted once; -ENOMEM.
  */
 int vz_reader_load(struct vz_reader *r, uint32_t i, struct vz_block *head, const uint8_t **raw);
+/** Give back the pages that were read, for now: a program that only waits stays small. */
+void vz_reader_rest(const struct vz_reader *r);
 /** The events of block I made no sense although its checksum held. */
 void vz_reader_distrust(struct vz_reader *r, uint32_t i);
 

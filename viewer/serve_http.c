@@ -331,10 +331,12 @@ static void completed(void *cls, struct MHD_Connection *c, void **state,
 		      enum MHD_RequestTerminationCode how)
 {
 	struct vz_request *request = *state;
+	struct vz_http *http = cls;
 
-	(void)cls;
 	(void)c;
 	(void)how;
+	if (request)
+		vz_site_rest(http->site);
 	if (request)
 		free(request->body);
 	free(request);
@@ -388,7 +390,7 @@ int vz_http_init(struct vz_http *http, int sock)
 				 (unsigned)VZ_HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 				 (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
 				 (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-				 MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
+				 MHD_OPTION_NOTIFY_COMPLETED, completed, http, MHD_OPTION_END);
 	return http->daemon ? 0 : -ENOMEM;
 }
 

@@ -163,3 +163,11 @@ bool vz_site_poll(struct vz_site *site)
 	poll_comparison(site);
 	return site->index_state == VZ_SITE_WORKING || site->compare_state == VZ_SITE_WORKING;
 }
+
+/* What was read stays in the page cache, which is not ours to fill. */
+void vz_site_rest(const struct vz_site *site)
+{
+	vz_reader_rest(site->reader);
+	if (site->index)
+		vz_index_rest(site->index);
+}

@@ -44,6 +44,9 @@ int vz_site_init(struct vz_site *site, struct vz_reader *r, const struct vz_serv
 		 struct vz_trouble *trouble);
 void vz_site_fini(struct vz_site *site);
 
+/** Take no more memory than is needed for waiting. */
+void vz_site_rest(const struct vz_site *site);
+
 /** See how far the children are.  True: look again soon. */
 bool vz_site_poll(struct vz_site *site);
 
