@@ -4,4 +4,4 @@ export { merged, position, least } from '../../../viewer/web/src/panels/buckets'
 export { Calls } from '../../../viewer/web/src/panels/calls';
 export { read } from '../../../viewer/web/src/panels/compare';
 export { endOf, tokens } from '../../../viewer/web/src/panels/source';
-export { detailsJson, detailsText, stay, tracksText, wallClock } from '../../../viewer/web/src/panels/text';
+export { detailsJson, detailsText, stay, tracksText, values, wallClock } from '../../../viewer/web/src/panels/text';

@@ -68,6 +68,13 @@ test('what is unknown is never a number', async (t, world) => {
 	t.equal([json.self_ns, json.children, json.args, json.name, json.place], [null, null, null, 'run', '/srv/app.py:7'], 'JSON');
 });
 
+test('arguments and what came of them, as text', async (t, world) => {
+	const { values } = await load(world);
+	t.equal(values({ func_args: { a: '1', b: { c: 2 } }, return_value: "'ok'", n: 3, none: null }),
+		[['a', '1'], ['b', '{"c":2}'], ['returned', "'ok'"], ['n', '3'], ['none', 'null']], 'values');
+	t.equal([values(null), values({ func_args: null })], [[], [['func_args', 'null']]], 'nothing');
+});
+
 test('how long a call took, if its begin or end was not seen', async (t, world) => {
 	const { stay } = await load(world), how = (entry, leave) => stay({ ...call, how: entry | leave << 2 }).replace(/\u202f/g, ' ');
 	t.equal([how(0, 0), how(1, 1), how(2, 2)], ['3.000 µs', '3.000 µs', '3.000 µs'], 'seen whole');

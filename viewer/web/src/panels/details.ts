@@ -10,7 +10,7 @@ import { functionNodes } from './names';
 import { swatch } from './paint';
 import { Source } from './source';
 import { beginSeen, detailsJson, detailsText, endSeen, entryText, leaveText, plural, stay, trackName, tracksText,
-	UNKNOWN, valueText, wallClock } from './text';
+	UNKNOWN, values, wallClock } from './text';
 
 type Callee = SliceDetails['callees'][number];
 const LONG = 2000; // characters of a value; the rest is there when copied
@@ -148,10 +148,10 @@ export class Details implements Panel {
 
 	// Arguments, return value, exception: as recorded.
 	private values(d: SliceDetails): HTMLElement | null {
-		const values = Object.entries(d.args ?? {});
-		if (!values.length) return null;
-		return el('div', null, el('h3', { text: 'Values' }), el('dl', 'p-values', values.map(([name, value]) => {
-			const text = valueText(value), cut = text.length > LONG;
+		const all = values(d.args);
+		if (!all.length) return null;
+		return el('div', null, el('h3', { text: 'Values' }), el('dl', 'p-values', all.map(([name, text]) => {
+			const cut = text.length > LONG;
 			return el('div', null, el('dt', { text: name }), el('dd', null,
 				el('code', { text: cut ? text.slice(0, LONG) + '…' : text }),
 				cut ? el('span', { class: 'p-dim', text: ` ${count(text.length)} characters; copy to see all` }) : null));

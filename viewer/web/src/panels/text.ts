@@ -86,7 +86,7 @@ export function detailsText(opened: Opened, d: SliceDetails): string {
 		`calls     ${known(d.children)} direct, ${known(d.descendants)} in all`,
 		`how       ${entryText(d.how)}; ${leaveText(d.how)}`,
 	];
-	for (const [name, value] of Object.entries(d.args ?? {})) lines.push(`${name} = ${valueText(value)}`);
+	for (const [name, value] of values(d.args)) lines.push(`${name} = ${value}`);
 	lines.push('', 'stack:', stackText(f, d.stack));
 	if (d.callees.length) lines.push('', 'calls of:');
 	for (const c of d.callees)
@@ -108,6 +108,10 @@ export function detailsJson(opened: Opened, d: SliceDetails): string {
 	}, null, 2) + '\n';
 }
 
-export function valueText(value: unknown): string {
-	return typeof value === 'string' ? value : JSON.stringify(value) ?? String(value);
+// Arguments, return value and exception by name, in words; VizTracer keeps the arguments in an object of their own.
+export function values(args: Record<string, unknown> | null): [string, string][] {
+	return Object.entries(args ?? {}).flatMap(([name, value]): [string, string][] => {
+		if (name === 'func_args' && value && typeof value === 'object') return values(value as Record<string, unknown>);
+		return [[name === 'return_value' ? 'returned' : name, typeof value === 'string' ? value : JSON.stringify(value) ?? String(value)]];
+	});
 }
