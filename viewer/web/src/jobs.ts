@@ -4,12 +4,12 @@
 // Jobs take turns, so that a long one does not keep the timeline waiting.
 
 import { ByteCache } from './bytes';
-import type { Directory } from './directory';
+import { type Directory, Kind } from './directory';
 import { type Core, OutOfMemory, type Pointer } from './core';
 import type { Source } from './source';
 
-const TILE_CACHE_BYTES = 24 << 20;
-const BLOCK_CACHE_BYTES = 16 << 20;
+const TILE_CACHE_BYTES = 10 << 20;
+const BLOCK_CACHE_BYTES = 8 << 20;
 const WANT = 64;                   // things that are fetched at a time
 const TURN_MS = 8;
 
@@ -111,8 +111,9 @@ export class Jobs {
 			const fetched = await this.source.tiles(this.directory, missing);
 			missing.forEach((number, i) => {
 				found.set(number, fetched[i]);
-				// A copy, for it may be a part of something large.
-				if (this.source.held() === 0 && this.directory === generation) this.tiles.set(number, fetched[i].slice());
+				// A copy, for it may be a part of something large.  The core keeps what NODES say by itself.
+				if (this.source.remote && this.directory === generation && generation.tileKind[number] !== Kind.Nodes)
+					this.tiles.set(number, fetched[i].slice());
 			});
 		}
 		return numbers.map((number) => found.get(number)!);
@@ -134,7 +135,7 @@ export class Jobs {
 			missing.forEach((block, i) => {
 				const bytes = fetched[i];
 				found.set(block, bytes);
-				if (bytes && this.source.held() === 0 && this.directory === generation) this.blocks.set(block, bytes.slice());
+				if (bytes && this.source.remote && this.directory === generation) this.blocks.set(block, bytes.slice());
 			});
 		}
 		return blocks.map((block) => found.get(block) ?? null);

@@ -12,7 +12,8 @@ export interface Source {
 	args(track: number, entry: number): Promise<Record<string, unknown> | null>;
 	source(file: number): Promise<string | null>;
 	compare(): Promise<Record<string, unknown> | null>;
-	held(): number; // bytes of it in memory
+	readonly remote: boolean; // asking takes time: answers should be kept
+	held(): number;           // bytes of it in memory
 }
 
 // The server is gone, or the file is not whole.

@@ -10,9 +10,10 @@ import type { Extra, Pack } from './protocol';
 import { ByteCache, inflate, toText, u32 } from './bytes';
 import { Source, Unreachable } from './source';
 
-const INFLATED_BYTES = 16 << 20;   // of packs, kept
+const INFLATED_BYTES = 12 << 20;   // of packs, kept
 
 export class EmbedSource implements Source {
+	readonly remote = false;
 	private pieces: Uint8Array[];
 	private starts: number[];
 	private packs: Pack[] = [];

@@ -57,6 +57,8 @@ export async function openHttp(base: string, onProgress: (p: Progress) => void):
 }
 
 export class HttpSource implements Source {
+	readonly remote = true;
+
 	constructor(private readonly base: string) {}
 
 	async tiles(directory: Directory, numbers: number[]): Promise<Uint8Array[]> {
