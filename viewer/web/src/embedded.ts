@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-// embedded.ts - starts workers of the code that the page carries; see loader.ts.
+// embedded.ts - workers of the code that the page carries; see loader.ts.
 
 import type {} from './loader';
 
-let started: Promise<{ url: string; module: WebAssembly.Module }> | null = null;
+export interface Started { worker: Worker; module: WebAssembly.Module }
 
-// Compiled once for all workers.
-async function code(): Promise<{ url: string; module: WebAssembly.Module }> {
-	const { worker, core } = await window.vizviewCode!;
-	return { url: URL.createObjectURL(new Blob([worker], { type: 'text/javascript' })), module: await WebAssembly.compile(core) };
+// The worker of queries, which was started before.
+export async function firstWorker(): Promise<Started> {
+	const { worker, module } = window.vizviewBegun!;
+	return { worker, module: await module };
 }
 
-export async function startWorker(name: string): Promise<{ worker: Worker; module: WebAssembly.Module }> {
-	const { url, module } = await (started ??= code());
-	return { worker: new Worker(url, { name }), module };
+export async function startWorker(name: string): Promise<Started> {
+	const { url, module } = window.vizviewBegun!;
+	return { worker: new Worker(url, { name }), module: await module };
 }

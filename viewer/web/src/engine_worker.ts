@@ -8,7 +8,7 @@ import {
 } from './engine';
 import { BadIndex, Directory, LEVELS } from './directory';
 import { functionsOf, type Call, type Failure, type FromQuery, type Operations, type ToQuery } from './protocol';
-import { startWorker } from './embedded';
+import { firstWorker } from './embedded';
 import { isEmbedded, openEmbed, unpackEmbed } from './open_embed';
 import { type Documents, openHttp } from './source_http';
 import { Unreachable } from './source';
@@ -36,7 +36,7 @@ export class WorkerEngine implements Engine {
 		const base = location.href.replace(/[?#].*$/, '').replace(/[^/]*$/, '');
 		const embedded = isEmbedded();
 		const [{ worker, module }, documents] = await Promise.all([
-			startWorker('queries'), embedded ? openEmbed() : openHttp(base, onProgress)]);
+			firstWorker(), embedded ? openEmbed() : openHttp(base, onProgress, window.vizviewBegun!.documents)]);
 		const index = (documents as Documents & { index?: Uint8Array }).index;
 		this.listen(worker);
 		this.directory = new Directory(documents.directory, 1);
@@ -73,10 +73,11 @@ export class WorkerEngine implements Engine {
 			this.send({ to: 'replace', id, overview: index, parts: whole.parts }, transfer);
 		});
 		this.directory = new Directory(bytes, 2);
+		onProgress({ what: 'complete', done: 1, complete: true });
 		await this.count(onProgress);
 	}
 
-	// Calls of each function; the page is complete with them.
+	// Calls of each function, which come a little later.
 	private async count(onProgress: (p: Progress) => void): Promise<void> {
 		this.functions.calls.set((await this.call('calls', {})) as Float64Array);
 		onProgress({ what: 'complete', done: 1, complete: true });

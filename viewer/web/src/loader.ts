@@ -4,11 +4,17 @@
 // The page allows two scripts by their hashes, this one and main.ts; see scripts/page.
 
 import { fromBase64, inflate, toText } from './bytes';
+import { FIRST } from './first';
 
-// What main.ts finds.
-export interface Code { worker: string; core: Uint8Array }
+// What main.ts finds.  Everything that takes time is begun before main.ts is unpacked.
+export interface Begun {
+	worker: Worker;                     // of queries
+	url: string;                        // for more of them
+	module: Promise<WebAssembly.Module>;
+	documents: Promise<Response>[];     // of a server: FIRST of source_http.ts; none in an HTML file
+}
 declare global {
-	interface Window { vizviewCode?: Promise<Code> }
+	interface Window { vizviewBegun?: Begun }
 }
 
 function take(id: string): Uint8Array {
@@ -25,9 +31,13 @@ function add(name: 'style' | 'script', text: string): void {
 }
 
 async function load(): Promise<void> {
-	const core = inflate(take('vz-core'));
-	const [style, main, worker] = toText(await inflate(take('vz-app'))).split('\0');
-	window.vizviewCode = core.then((bytes) => ({ worker, core: bytes }));
+	const documents = document.getElementById('vz-trace') ? [] : FIRST.map((name) => fetch(name));
+	for (const answer of documents) answer.catch(() => undefined); // said by who awaits it
+	const module = inflate(take('vz-core')).then((bytes) => WebAssembly.compile(bytes));
+	module.catch(() => undefined);
+	const [style, main, code] = toText(await inflate(take('vz-app'))).split('\0');
+	const url = URL.createObjectURL(new Blob([code], { type: 'text/javascript' }));
+	window.vizviewBegun = { worker: new Worker(url, { name: 'queries' }), url, module, documents };
 	add('style', style);
 	add('script', main);
 }

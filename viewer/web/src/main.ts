@@ -4,7 +4,7 @@
 import type { Engine, Opened, Warning } from './engine';
 import { WorkerEngine } from './engine_worker';
 import { EMBED_VERSION, embedVersion, isEmbedded } from './open_embed';
-import { startApp } from './app';
+import { type App, startApp } from './app';
 import { panelsVisible, startPanels } from './panels/panels';
 import { State } from './state';
 import { idle as timelineIdle, visible } from './timeline/timeline';
@@ -49,14 +49,15 @@ async function start(engine: WorkerEngine, state: State): Promise<void> {
 	if (lacking) throw new NotSupported(lacking);
 	if (isEmbedded() && embedVersion() > EMBED_VERSION)
 		throw new TooNew(`It has layout ${embedVersion()}; this page knows ${EMBED_VERSION}.`);
-	const app = startApp(engine, state, document.getElementById('app')!);
-	startPanels(engine, state, document.getElementById('panels')!);
-	let opened: Opened | null = null;
-	opened = await engine.open((progress) => {
-		app.progress(progress);
+	let app: App | null = null, opened: Opened | null = null;
+	const opening = engine.open((progress) => {
+		app?.progress(progress);
 		// A new object, so that whoever shows a part of it looks again.
 		if (opened && progress.complete) state.set({ opened: opened = { ...opened, complete: true } });
 	});
+	app = startApp(engine, state, document.getElementById('app')!);
+	startPanels(engine, state, document.getElementById('panels')!);
+	opened = await opening;
 	document.title = `${opened.trace.file || opened.trace.title} - vizview`;
 	state.set({ opened, view: { from: 0, to: Math.max(1, opened.trace.duration) } });
 }

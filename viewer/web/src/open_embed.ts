@@ -2,7 +2,7 @@
 // open_embed.ts - takes the data out of an exported HTML file while the browser is still reading it.
 //
 // What the first picture needs stands before the script; the events come after it.  Each element is taken as soon
-// as it is whole and removed, so that its text is not kept.  Two workers build the index, each of some tracks.
+// as it is whole and removed, so that its text is not kept.  Some workers build the index, each of some tracks.
 
 import type { Functions, Progress } from './engine';
 import type { Directory } from './directory';
@@ -14,7 +14,7 @@ import type { Documents } from './source_http';
 import { Unreachable } from './source';
 
 export const EMBED_VERSION = 1;
-const BUILDERS = 2;
+const LEAST_BUILDERS = 2, MOST_BUILDERS = 4;
 const SMALL = 200_000;             // entries that one worker builds as fast as two
 
 function textOf(id: string): string {
@@ -118,7 +118,8 @@ export interface Unpacked { parts: Built[]; whole: boolean; damaged: number }
 // Builds the index; what comes of it is for the worker of queries.
 export async function unpackEmbed(directory: Directory, functions: Functions, onExtra: (extra: Extra) => void,
 	onProgress: (p: Progress) => void): Promise<Unpacked> {
-	const n = directory.entries > SMALL ? BUILDERS : 1;
+	const cores = Math.max(LEAST_BUILDERS, Math.min(MOST_BUILDERS, navigator.hardwareConcurrency || 0));
+	const n = directory.entries > SMALL ? cores : 1;
 	const owner = share(directory, n);
 	const waiting: HTMLElement[] = [];
 	let builders: Builder[] = [];

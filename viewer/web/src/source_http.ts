@@ -5,6 +5,7 @@ import type { Progress, TraceInfo } from './engine';
 import type { Directory } from './directory';
 import type { FunctionsJson } from './protocol';
 import { u32 } from './bytes';
+import { FIRST } from './first';
 import { Source, Unreachable } from './source';
 
 const POLL_MS = 200;
@@ -12,13 +13,16 @@ const BATCH_BYTES = 4 << 20;       // of an answer
 const BATCH_BLOCKS = 8;
 const UNREADABLE = 0xffffffff;
 
-async function ask(url: string, body?: Uint32Array): Promise<Response> {
+async function answer(promise: Promise<Response>): Promise<Response> {
 	try {
-		return await fetch(url, body ? { method: 'POST', body } : undefined);
+		return await promise;
 	} catch (error) {
 		throw new Unreachable(String(error));
 	}
 }
+
+const ask = (url: string, body?: Uint32Array): Promise<Response> =>
+	answer(fetch(url, body ? { method: 'POST', body } : undefined));
 
 async function must(response: Response): Promise<Response> {
 	if (!response.ok) throw new Unreachable(`the server answers ${response.status}: ${await response.text()}`);
@@ -40,10 +44,10 @@ async function wait(base: string, onProgress: (p: Progress) => void): Promise<vo
 }
 
 // All at once; again if the index, which trace.json tells of, had to be built first.
-export async function openHttp(base: string, onProgress: (p: Progress) => void): Promise<Documents> {
-	for (;;) {
-		const [trace, functions, index] = await Promise.all(
-			['trace.json', 'functions.json', 'index'].map((name) => ask(base + name)));
+// FIRST: answers that were asked for already.
+export async function openHttp(base: string, onProgress: (p: Progress) => void, first: Promise<Response>[] = []): Promise<Documents> {
+	for (let begun = first; ; begun = []) {
+		const [trace, functions, index] = await Promise.all(FIRST.map((name, i) => answer(begun[i] ?? fetch(base + name))));
 		if (![trace, functions, index].every(isReady)) {
 			await wait(base, onProgress);
 			continue;
