@@ -98,13 +98,14 @@ static inline int vz_sums_enter_path(struct vz_sums *s, uint32_t function, unsig
 	if (rc < 0)
 		return rc;
 	p->stack[p->depth++] = s->current;
+	/* The root is never entered itself, but may be the last that was kept. */
+	vz_set_add(&p->set, s->current & ~VZ_PATH_LEFT);
 	if (s->current & VZ_PATH_LEFT) {
 		p->left_calls++;
 		return 0;
 	}
 	p->nodes[s->current].calls += kind == VZ_ENTRY_CALL;
 	p->nodes[s->current].resumes += kind == VZ_ENTRY_RESUME || kind == VZ_ENTRY_THROW;
-	vz_set_add(&p->set, s->current);
 	return 0;
 }
 
