@@ -92,7 +92,7 @@ static struct kit *make_trace(const struct kit_story_options *o)
 			step(kit->tracks[i], o->flags);
 		if (n % (o->flags & KIT_MANY_BLOCKS ? 17 : 301) == 0)
 			vz_tracefile_flush(kit->tf, UINT64_MAX, 0);
-		if (n == o->steps / 2)
+		if (n == o->steps / 2 && n > 200)
 			recurse(kit->tracks[0], 3, 300);
 	}
 	if (o->ntracks > 1)

@@ -81,10 +81,11 @@ void vzt_samples_copy(struct vzt_samples *to, uint32_t at, const struct vzt_samp
 /* Where the columns are; they must fill the tile to the last byte. */
 static bool split(const uint8_t *p, size_t n, struct column *columns, unsigned ncolumns)
 {
-	const uint8_t *at = p + ncolumns * sizeof(uint32_t);
+	const uint8_t *at;
 
 	if (!p || n < ncolumns * sizeof(uint32_t))
 		return false;
+	at = p + ncolumns * sizeof(uint32_t);
 	for (unsigned i = 0; i < ncolumns; i++) {
 		uint32_t bytes;
 
