@@ -14,7 +14,9 @@
 #include "attach/pyver.h"
 #include "attach/snapshot/python/pylayout.h"
 #include "attach/util.h"
+#include "tests/kit_query.h"
 #include "tests/kit_trace.h"
+#include "viewer/core/directory.h"
 
 static const char *folder;
 
@@ -539,6 +541,77 @@ static void dumps(void)
 	write_seed("fuzz_core", 0, "", 0, &d, sizeof(d));
 }
 
+/* ---- indexes with their tiles and blocks, see fuzz_query.c ---- */
+
+struct parts {
+	uint8_t *p;
+	size_t n;
+};
+
+static size_t add_part(struct parts *rest, const void *p, size_t n)
+{
+	size_t at = (rest->n + 7) & ~(size_t)7;
+
+	rest->p = realloc(rest->p, at + n + 1);
+	must(rest->p != NULL, "no memory");
+	memset(rest->p + rest->n, 0, at - rest->n);
+	if (n)
+		memcpy(rest->p + at, p, n);
+	rest->n = at + n;
+	return at;
+}
+
+/* Tiles and blocks are where their rows say. */
+static void write_query(int i, struct kit_query *k)
+{
+	struct parts all = { NULL, 0 }, rest = { NULL, 0 };
+	struct vz_directory_view view;
+	uint32_t bytes = (uint32_t)k->directory_bytes;
+	struct vzi_tile *tiles;
+	struct vzi_block *blocks;
+
+	must(vz_directory_check(k->directory, bytes, UINT64_MAX, &view) == 0, "directory");
+	tiles = (void *)(k->directory + ((const uint8_t *)view.tiles - k->directory));
+	blocks = (void *)(k->directory + ((const uint8_t *)view.blocks - k->directory));
+	for (uint32_t t = 0; t < view.head->ntiles; t++) {
+		const struct kit_tile *tile = &k->index.tiles[tiles[t].offset / 8];
+
+		tiles[t].offset = add_part(&rest, tile->bytes, tile->row.bytes);
+	}
+	for (uint32_t b = 0; b < view.head->nblocks; b++)
+		blocks[b].number = (uint32_t)add_part(&rest, k->raw[b].p, k->raw[b].n);
+	add_part(&all, k->directory, bytes);
+	all.p = realloc(all.p, all.n + rest.n + 1);
+	must(all.p != NULL, "no memory");
+	if (rest.n)
+		memcpy(all.p + all.n, rest.p, rest.n);
+	write_seed("fuzz_query", i, &bytes, sizeof(bytes), all.p, all.n + rest.n);
+	free(all.p);
+	free(rest.p);
+}
+
+static void queries(void)
+{
+	/* clang-format off */
+	static const struct kit_story_options stories[] = {
+		/* seed, tracks, steps, flags */
+		{ 1, 1, 30,  0 },
+		{ 2, 2, 60,  KIT_MANY_BLOCKS },
+		{ 3, 1, 400, KIT_MANY_BLOCKS | KIT_TIES },
+		{ 4, 2, 200, KIT_MANY_BLOCKS | KIT_DAMAGED },
+		{ 5, 1, 200, KIT_MANY_BLOCKS | KIT_CUT },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < sizeof(stories) / sizeof(stories[0]); i++) {
+		struct kit_query k;
+
+		kit_query_random(&k, &stories[i]);
+		write_query((int)i, &k);
+		kit_query_fini(&k);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -548,6 +621,7 @@ int main(int argc, char **argv)
 	folder = argv[1];
 	must(mkdir(folder, 0755) == 0 || errno == EEXIST, folder);
 	traces();
+	queries();
 	arenas();
 	images();
 	structures();
