@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // draw.ts - paints a scene: strips of calls, text, torn edges, gaps.
 import type { Gap } from '../engine';
-import { brief, title } from '../units';
+import { brief } from '../units';
 import { drawCounter, drawInstants } from './special';
 import { nested, ROW, type Placed } from './layout';
 import { FONT, FONT_BOLD, type Inks } from './theme';
 import type { Scene } from './scene';
 import { Strip, Torn, type Band } from './strip';
+import { Fitter } from './text';
 
 const GAP_LEAST = 2;      // a gap is never narrower, or it would not be seen
 const GAP_TEXT = 90;      // and text in it needs this
@@ -18,11 +19,11 @@ export class Painter {
 	readonly strip = new Strip();
 	texts = 0;               // in this frame
 	private parts: Part[] = [];
-	private widths = new Float32Array(0);
-	private names: (string | undefined)[] = [];
-	private functions: unknown = null;
+	private fitter: Fitter;
 
-	constructor(private cx: CanvasRenderingContext2D) {}
+	constructor(private cx: CanvasRenderingContext2D) {
+		this.fitter = new Fitter(cx);
+	}
 
 	draw(scene: Scene, inks: Inks): void {
 		const { cx } = this, { width, height, ratio, pinnedHeight } = scene;
@@ -94,7 +95,7 @@ export class Painter {
 		if (p.item.kind === 'process') return;
 		const kind = scene.tracks[p.item.track].kind;
 		if (kind === 'counter') drawCounter(this.cx, scene, inks, p);
-		if (kind === 'instants') drawInstants(this.cx, scene, inks, p);
+		if (kind === 'instants') drawInstants(this.cx, scene, inks, p, this.fitter);
 		this.gaps(scene, inks, p);
 	}
 
@@ -134,27 +135,10 @@ export class Painter {
 	}
 
 	private text(scene: Scene, fn: number, x: number, room: number, y: number): void {
-		const text = this.fitted(scene, fn, room);
+		const text = this.fitter.name(scene.functions, fn, room);
 		if (!text) return;
 		this.cx.fillText(text, x, y);
 		this.texts++;
-	}
-
-	// The name, as much of it as there is room for; of a method first without its class.
-	private fitted(scene: Scene, fn: number, room: number): string {
-		if (this.functions !== scene.functions) {
-			this.functions = scene.functions;
-			this.widths = new Float32Array(scene.functions.name.length);
-			this.names = [];
-		}
-		const name = this.names[fn] ??= title(scene.functions, fn).slice(0, 200);
-		const width = this.widths[fn] ||= this.cx.measureText(name).width;
-		if (width <= room) return name;
-		const each = width / name.length, dot = name.lastIndexOf('.');
-		const short = dot > 0 && dot < name.length - 1 ? name.slice(dot + 1) : name;
-		if (short !== name && short.length * each <= room) return short;
-		const n = Math.floor(room / each - 1);
-		return n < 2 ? '' : short.slice(0, n) + '…';
 	}
 
 	private gaps(scene: Scene, inks: Inks, p: Placed): void {

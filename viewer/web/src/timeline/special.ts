@@ -3,9 +3,10 @@
 import { css } from '../colours';
 import type { Ns, Samples } from '../engine';
 import type { View } from '../state';
-import { brief, title } from '../units';
+import { brief } from '../units';
 import type { Placed } from './layout';
 import { eachRecord, type Scene } from './scene';
+import type { Fitter } from './text';
 import { FONT, type Inks } from './theme';
 
 const DIAMOND = 5;      // half of it
@@ -85,7 +86,7 @@ function scale(cx: CanvasRenderingContext2D, inks: Inks, text: string, x: number
 }
 
 // Diamonds with their names where there is room to the next one.
-export function drawInstants(cx: CanvasRenderingContext2D, scene: Scene, inks: Inks, p: Placed): void {
+export function drawInstants(cx: CanvasRenderingContext2D, scene: Scene, inks: Inks, p: Placed, fitter: Fitter): void {
 	const { view, width, palette, hits } = scene, k = width / (view.to - view.from), y = p.top + p.item.height / 2;
 	const marks: { x: number; fn: number; count: number }[] = [];
 	eachRecord(scene, p.item.track, view.from - 8 / k, view.to + 8 / k, (held, i) => {
@@ -108,8 +109,7 @@ export function drawInstants(cx: CanvasRenderingContext2D, scene: Scene, inks: I
 		cx.font = FONT;
 		cx.textBaseline = 'middle';
 		cx.fillStyle = found ? inks.text : inks.dim;
-		const name = title(scene.functions, m.fn), n = Math.floor(room / 6);
-		cx.fillText(name.length > n ? name.slice(0, n - 1) + '…' : name, m.x + DIAMOND + 4, y + 0.5);
+		cx.fillText(fitter.name(scene.functions, m.fn, room), m.x + DIAMOND + 4, y + 0.5);
 	});
 }
 
