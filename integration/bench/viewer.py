@@ -1,0 +1,120 @@
+"""
+The viewer's figures: opening, memory, moving about, questions, the HTML file.
+
+usage: viewer.py [--calls N]... [--no-html] [--runs N]
+--calls   sizes of the made-up traces (default: 1e6 and 1e7; 1e8 needs 2 GB of disk and minutes)
+Each figure stands beside the one it should reach.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from lib import trace, where  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+# seconds from asking for the page until all of the first view is drawn
+OPEN = {1_000_000: 0.3, 10_000_000: 0.4, 100_000_000: 0.6}
+HTML_OPEN = {1_000_000: 0.7, 10_000_000: 2.0}
+APP_BYTES = 150 * 1024
+
+
+class Table:
+    def __init__(self, title):
+        print(f"\n{title}")
+
+    @staticmethod
+    def row(what, value, form, limit=None):
+        text = form % value
+        goal = "" if limit is None else "   goal " + form % limit + ("" if value <= limit else "   NOT REACHED")
+        print(f"  {what:44} {text:>12}{goal}", flush=True)
+
+
+def generate(folder, calls):
+    path = folder / f"{calls}.viz"
+    maker = pathlib.Path(where.program("vizview")).parent / "tests" / "gen_trace"
+    subprocess.run([maker, path, str(calls)], check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
+def index(table, path, calls):
+    before, begin = os.times(), time.monotonic()
+    subprocess.run([where.program("vizview"), "index", path], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    after = os.times()
+    cpu = after.children_user - before.children_user + after.children_system - before.children_system
+    table.row("index: CPU ns an event (2 events a call)", cpu * 1e9 / (2 * calls), "%.0f", 100)
+    table.row("index: seconds on the clock", time.monotonic() - begin, "%.2f")
+    sizes = sum(one.stat().st_size for one in path.parent.glob(path.name + "*") if one != path)
+    events = 2 * calls
+    table.row("trace: bytes an event", path.stat().st_size / events, "%.2f", 4)
+    table.row("trace and index: bytes an event", (path.stat().st_size + sizes) / events, "%.2f", 11)
+
+
+def page(mode, target, runs):
+    """What browser/bench.mjs measured."""
+    done = subprocess.run(["node", HERE.parent / "browser" / "bench.mjs", mode, where.program("vizview"), target,
+                           str(runs)], stdout=subprocess.PIPE, check=True, timeout=900)
+    return json.loads(done.stdout)
+
+
+def served(table, path, calls, runs):
+    got = page("serve", path, runs)
+    table.row("open: all of the first view drawn, s", statistics.median(got["open"]), "%.2f", OPEN.get(calls))
+    table.row("server: private memory, MB", got["server"] / 1e6, "%.1f", 10)
+    moving(table, got)
+    table.row("range of a tenth: sums, ms", statistics.median(got["range"]), "%.0f", 100)
+    table.row("whole trace: sums, ms", statistics.median(got["whole"]), "%.0f", 100)
+    table.row("next call of a rare function, ms", statistics.median(got["rare"]), "%.0f", 100)
+    table.row("next call of a common function, ms", statistics.median(got["common"]), "%.0f", 100)
+    table.row("find as you type, ms", statistics.median(got["find"]), "%.0f", 50)
+
+
+def moving(table, got):
+    table.row("renderer: peak memory, MB", got["renderer"] / 1e6, "%.0f", 260)
+    for name in ("zoom", "pan"):
+        table.row(f"{name}: frame p50, ms", got[name]["p50"], "%.1f", 16.8)
+        table.row(f"{name}: frame p95, ms", got[name]["p95"], "%.1f", 33)
+    table.row("drawing: JS p95, ms", got["draw"], "%.1f", 10)
+
+
+def html(table, path, calls, runs):
+    out = path.with_suffix(".html")
+    begin = time.monotonic()
+    subprocess.run([where.program("vizview"), "export", path, "--format", "html", "--limit", "0", "--force", "-o", out],
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    table.row("HTML: written in, s", time.monotonic() - begin, "%.2f")
+    table.row("HTML: bytes an event", out.stat().st_size / (2 * calls), "%.2f", 5 + APP_BYTES / (2 * calls))
+    table.row("HTML: bytes a call", out.stat().st_size / calls, "%.2f", 5 + APP_BYTES / calls)
+    got = page("file", out, runs)
+    table.row("HTML: first picture, s", statistics.median(got["first"]), "%.2f", 0.4)
+    table.row("HTML: complete, s", statistics.median(got["open"]), "%.2f", HTML_OPEN.get(calls))
+    moving(table, got)
+    out.unlink()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--calls", action="append", default=[])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--no-html", action="store_true")
+    options = parser.parse_args()
+    print("load %.1f, %d CPUs" % (os.getloadavg()[0], os.cpu_count()))
+    for calls in [int(float(text)) for text in options.calls or ("1e6", "1e7")]:
+        folder = where.fresh("viewer")
+        path = generate(folder, calls)
+        table = Table(f"{trace.info(path)['calls'] + trace.info(path)['resumes']:,} calls")
+        index(table, path, calls)
+        served(table, path, calls, options.runs)
+        if not options.no_html:
+            html(table, path, calls, options.runs)
+        path.unlink()
+
+
+main()
