@@ -36,6 +36,7 @@ export function functions(lists, from, to) {
 }
 
 // Call paths of all lists, merged: "a;b;c" -> {calls, self, total}; names as the page titles them.
+// A function that calls itself directly stays in its path.
 export function paths(lists, from, to) {
 	const rows = new Map();
 	const at = (path) => {
@@ -47,13 +48,14 @@ export function paths(lists, from, to) {
 		for (const s of clipped(spans, from, to)) {
 			const length = Math.max(0, s.b - s.a);
 			stack.length = Math.min(stack.length, s.depth);
-			const path = stack.length ? `${stack[stack.length - 1]};${short(s.name)}` : short(s.name);
-			if (stack.length) at(stack[stack.length - 1]).self -= length;
-			stack.push(path);
+			const up = stack[stack.length - 1], direct = up?.name === s.name;
+			const path = direct ? up.path : up ? `${up.path};${short(s.name)}` : short(s.name);
+			if (up) at(up.path).self -= length;
+			stack.push({ path, name: s.name });
 			const row = at(path);
 			row.calls += s.start >= from && s.start < to && !s.note.includes('began before');
 			row.self += length;
-			row.total += length;
+			if (!direct) row.total += length;
 		}
 	}
 	return rows;

@@ -37,12 +37,20 @@ export function title(row) {
 
 const nanoseconds = (microseconds) => Math.round(microseconds * 1000);
 
+// Where the time of a trace begins, ns of its clock: start_mono_ns of struct vz_file_header.
+function begin(file) {
+	const header = Buffer.alloc(64), fd = fs.openSync(file);
+	fs.readSync(fd, header);
+	fs.closeSync(fd);
+	return Number(header.readBigUInt64LE(16));
+}
+
 // [{tid, name, spans: [{name, start, end, depth, note}]}] of the JSON export, spans by start.
 // Times are ns since the begin of the trace.  A frame comes after all that it called, so of two
 // that begin together the later one in the file is the outer one.
 export function tracks(world, file) {
 	return once(`${file} tracks`, () => {
-		const found = new Map();
+		const found = new Map(), zero = begin(file);
 		const track = (e) => {
 			const key = `${e.pid}/${e.tid}`;
 			if (!found.has(key)) found.set(key, { pid: e.pid, tid: e.tid, name: '', spans: [] });
@@ -51,7 +59,7 @@ export function tracks(world, file) {
 		for (const e of JSON.parse(fs.readFileSync(exported(world, file, 'json'))).traceEvents) {
 			if (e.ph === 'M' && e.name === 'thread_name') track(e).name = e.args.name;
 			if (e.ph !== 'X') continue;
-			const start = nanoseconds(e.ts);
+			const start = nanoseconds(e.ts) - zero;
 			track(e).spans.push({ name: e.name, start, end: start + nanoseconds(e.dur), depth: 0, note: e.args?.note ?? '' });
 		}
 		for (const one of found.values()) nest(one);

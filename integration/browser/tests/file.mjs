@@ -21,7 +21,7 @@ async function same(t, world, v, name, scales) {
 		await v.look(Math.round(from), Math.round(from + length));
 		const shown = await v.timeline(), p = (shown.view.to - shown.view.from) / shown.area.width;
 		const least = p < 16384 ? 0 : 16384 * 4 ** Math.floor(Math.log2(p / 16384) / 2);
-		for (const { track } of shown.tracks.filter((x) => x.y + x.height <= shown.area.y + shown.area.height))
+		for (const { track } of shown.tracks)
 			compared += compare(t, shown, trace, track, spans[track], least, `track ${track} at 1/${Math.round(1 / part)}`).single;
 	}
 	t.check(compared > 100, `only ${compared} slices were compared`);

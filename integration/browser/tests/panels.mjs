@@ -27,7 +27,7 @@ async function scenes(t, world, options) {
 
 async function select(v, track, call) {
 	const margin = Math.max(2000, (call.end - call.start) / 10);
-	await v.look(call.start - margin, call.end + margin);
+	await v.set({ pinned: [track], view: { from: call.start - margin, to: call.end + margin } });
 	const slice = (await v.timeline()).slices.find((s) => s.track === track && s.start === call.start && s.depth === call.depth);
 	if (!slice) throw new Error(`${call.name} at ${call.start} is not drawn`);
 	await v.click(...View.middle(slice));
@@ -274,7 +274,7 @@ test('two traces are compared as vizview diff does; verdicts are switched on and
 	const v = await view(t, world, 'small+large');
 	await tab(v, 'Compare');
 	await v.until('the comparison is there', () => (window.vizview.panels().shown?.total ?? 0) > 0);
-	const want = JSON.parse(vizview(world, 'diff', world.traces.small, world.traces.large, '--json'));
+	const want = JSON.parse(vizview(world, 'diff', world.traces.small, world.traces.large, '--json', '--min-percent', '0'));
 	for (const verdict of Object.keys(want.verdicts).filter((name) => want.verdicts[name])) {
 		const chip = v.page.getByRole('button', { name: new RegExp(`^\\S*\\s*${verdict}\\s`) }).first();
 		if (await chip.getAttribute('aria-pressed') === 'false') await chip.click();

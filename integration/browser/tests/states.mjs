@@ -30,9 +30,9 @@ test('three hints for the first time, never again', async (t, world) => {
 	const hint = v.page.getByRole('note', { name: 'Hint' });
 	await hint.waitFor();
 	t.check(/1 of 3/.test(await hint.innerText()), 'the first of three');
-	await hint.getByRole('button', { name: 'Next hint' }).click();
-	await hint.getByRole('button', { name: 'Next hint' }).click();
-	await hint.getByRole('button', { name: 'No more hints' }).click();
+	await hint.getByRole('button', { name: 'Next' }).click();
+	await hint.getByRole('button', { name: 'Next' }).click();
+	await hint.getByRole('button', { name: 'Got it' }).click();
 	await hint.waitFor({ state: 'detached' });
 	await v.page.reload();
 	await v.opened();
@@ -45,7 +45,7 @@ for (const [name, words] of [['cut', /end of the recording|cut/i], ['scribbled',
 		const shown = await v.timeline(), trace = await v.trace();
 		t.check(shown.slices.length > 20, `${shown.slices.length} slices`);
 		t.check(trace.warnings.some((w) => words.test(w.what)), JSON.stringify(trace.warnings));
-		await v.page.getByRole('button', { name: /warning/ }).click();
+		await v.page.getByRole('button', { name: /^⚠|^\d+ warning/ }).click();
 		t.check(words.test(await v.page.getByRole('dialog').innerText()), 'the dialog says what is wrong');
 		if (name !== 'cut') t.check(shown.gaps.length > 0, 'the place is hatched');
 	});
@@ -142,10 +142,17 @@ test('all is reached by Tab, and what has the focus is seen', async (t, world) =
 	for (let i = 0; i < 90; i++) {
 		await v.page.keyboard.press('Tab');
 		const here = await v.page.evaluate(() => {
-			const e = document.activeElement, style = getComputedStyle(e), parent = e.parentElement && getComputedStyle(e.parentElement);
-			const ring = (s) => s && (s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0 || s.boxShadow !== 'none');
+			const e = document.activeElement;
+			const look = () => [e, e.parentElement ?? e, e.firstElementChild ?? e].flatMap((one) => ['', '::before', '::after'].map((part) => {
+				const { outline, boxShadow, borderColor, backgroundColor } = getComputedStyle(one, part);
+				return [outline, boxShadow, borderColor, backgroundColor].join();
+			})).join();
+			const focused = look();
+			e.blur();
+			const blurred = look();
+			e.focus();
 			return { name: e.getAttribute('aria-label') || e.textContent.trim().slice(0, 30) || e.tagName, role: e.getAttribute('role') || e.tagName,
-				ring: Boolean(ring(style) || ring(parent)), body: e === document.body };
+				ring: focused !== blurred, body: e === document.body };
 		});
 		if (here.body) break;
 		reached.add(`${here.role} ${here.name}`);

@@ -152,10 +152,10 @@ test('the address carries view, selection, panel and tracks', async (t, world) =
 	const a = await view(t, world, 'scenes');
 	const trace = await a.trace(), web = trace.tracks.findIndex((track) => track.name === 'web-1');
 	const call = byTrack(world, 'scenes', trace)[web].find((s) => s.name.startsWith('handle_request'));
-	await a.look(call.start - 50000, call.end + 50000);
+	await a.set({ pinned: [web], view: { from: call.start - 50000, to: call.end + 50000 } });
 	const slice = (await a.timeline()).slices.find((s) => s.track === web && s.start === call.start && s.depth === call.depth);
 	await a.click(slice.x + slice.width / 2, slice.y + slice.height / 2);
-	await a.set({ panel: 'flame', pinned: [web], theme: 'dark', colourBy: 'file' });
+	await a.set({ panel: 'flame', theme: 'dark', colourBy: 'file' });
 	await a.until('the address carries the state', () => location.hash.length > 5);
 	await new Promise((resolve) => setTimeout(resolve, 600)); // written at leisure
 	const hash = await a.page.evaluate(() => location.hash);
