@@ -90,8 +90,9 @@ class Dice:
 
 def _calls(dice, where_, at, end, depth, events):
     """Calls in [at, end) us, nested; times are whole microseconds."""
-    names = ["parse (app/http.py:%d)" % (10 + depth), "query (app/db.py:%d)" % (40 + depth),
-             "render (app/views.py:%d)" % (70 + depth), "encode (json/encoder.py:%d)" % (100 + depth)]
+    names = ["parse (/srv/http/server.py:%d)" % (10 + depth), "query (/srv/shop/db.py:%d)" % (40 + depth),
+             "render (/srv/pages/views.py:%d)" % (70 + depth),
+             "encode (/usr/lib/python3.11/json/encoder.py:%d)" % (100 + depth)]
     while end - at > 20:
         duration = min(20 + dice.roll(1 + (end - at) * 2 // 3), end - at)
         events.append(dict(where_, ph="X", cat="FEE", ts=at, dur=duration, name=names[dice.roll(4)]))
@@ -119,7 +120,7 @@ def by_hand():
         task = dict(pid=200, tid=200, cat="task", id=str(number), name="download %d" % number)
         events.append(dict(task, ph="b", ts=2000 + number * 11000))
         events.append(dict(task, ph="e", ts=2000 + number * 11000 + 9000 + dice.roll(9000)))
-    events.append(dict(pid=100, tid=100, ph="X", cat="FEE", ts=101000, dur=2000, name="pay (app/pay.py:7)",
+    events.append(dict(pid=100, tid=100, ph="X", cat="FEE", ts=101000, dur=2000, name="pay (/srv/shop/pay.py:7)",
                        args={"func_args": {"amount": "250", "to": "<b>Ann & Bob</b>"},
                              "return_value": "'ok'"}))
     # what a page must show as text

@@ -19,7 +19,7 @@ async function picture(t, world, v, name) {
 async function hand(t, world, options = {}) {
 	if (!world.traces.hand) throw new Skip('this vizview does not import');
 	const v = await view(t, world, 'hand', options), trace = await v.trace();
-	await v.set({ focus: trace.functions.findIndex((name) => name.startsWith('query (app/db.py:41')) });
+	await v.set({ focus: trace.functions.findIndex((name) => name.startsWith('query (/srv/shop/db.py:41')) });
 	return v;
 }
 

@@ -178,7 +178,8 @@ test('the flame graph: every box as wide as its time; zoom by click, keys and Es
 		if (!row || row.self !== one.self_ns || row.calls !== one.calls) wrong.push(`${one.stack.slice(-2)}: ${one.self_ns} ${one.calls}, from calls ${row?.self} ${row?.calls}`);
 	}
 	t.none(wrong, 'paths');
-	t.equal(got.reduce((n, one) => n + one.self_ns, 0), root.ns, 'sum of all paths');
+	const sum = got.reduce((n, one) => n + one.self_ns, 0);
+	t.check(sum <= root.ns && sum > root.ns * 0.98, `sum of all paths: ${sum} of ${root.ns}; only what is too small to see is left out`);
 	const box = boxes.find((b) => b.name === 'serve' && b.width > 50);
 	t.need(box, 'a box of serve');
 	await v.click(box.x + box.width / 2, box.y + 8);
@@ -226,16 +227,15 @@ test('callers and callees of a function', async (t, world) => {
 	await v.set({ focus: fn, panel: 'butterfly' });
 	const { callers, callees } = await json(v);
 	const up = new Map(), down = new Map();
-	const count = (map, name, ns) => {
+	const count = (map, name, row) => {
 		const one = map.get(name) ?? { calls: 0, total_ns: 0 };
-		map.set(name, { calls: one.calls + 1, total_ns: one.total_ns + ns });
+		map.set(name, { calls: one.calls + row.calls, total_ns: one.total_ns + row.total });
 	};
-	for (const own of spans.filter(Boolean))
-		for (const call of own.filter((s) => s.name.startsWith('render '))) {
-			const parent = own.find((s) => s.depth === call.depth - 1 && s.start <= call.start && s.end >= call.end);
-			count(up, short(parent.name), call.end - call.start);
-			for (const child of childrenOf(own, call)) count(down, short(child.name), child.end - child.start);
-		}
+	for (const [path, row] of paths(spans.filter(Boolean), 0, trace.duration)) {
+		const names = path.split(';'), last = names.length - 1;
+		if (names[last] === 'render') count(up, names[last - 1], row);
+		if (names[last - 1] === 'render') count(down, names[last], row);
+	}
 	const of = (list) => Object.fromEntries(list.map((one) => [one.name, { calls: one.calls, total_ns: one.total_ns }]).sort());
 	t.equal(of(callers), Object.fromEntries([...up].sort()), 'callers');
 	t.equal(of(callees), Object.fromEntries([...down].sort()), 'callees');

@@ -45,7 +45,7 @@ for (const [name, words] of [['cut', /end of the recording|cut/i], ['scribbled',
 		const shown = await v.timeline(), trace = await v.trace();
 		t.check(shown.slices.length > 20, `${shown.slices.length} slices`);
 		t.check(trace.warnings.some((w) => words.test(w.what)), JSON.stringify(trace.warnings));
-		await v.page.getByRole('button', { name: /^⚠|^\d+ warning/ }).click();
+		await v.page.getByRole('button', { name: /What is wrong|^⚠/ }).click();
 		t.check(words.test(await v.page.getByRole('dialog').innerText()), 'the dialog says what is wrong');
 		if (name !== 'cut') t.check(shown.gaps.length > 0, 'the place is hatched');
 	});

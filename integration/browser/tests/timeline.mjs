@@ -30,6 +30,9 @@ for (const name of ['small', 'scenes']) {
 		const v = await view(t, world, name, { viewport: TALL });
 		await v.set({ panelOpen: false });
 		const trace = await v.trace(), spans = byTrack(world, name, trace);
+		// the deepest below, so that all the others are in sight
+		const tracks = trace.tracks.map((_, i) => i).sort((a, b) => trace.tracks[a].depth - trace.tracks[b].depth);
+		await v.set({ order: tracks });
 		let compared = 0;
 		for (const part of [1, 1 / 2, 1 / 5, 1 / 16, 1 / 60, 1 / 300, 1 / 3000, 1 / 40000]) {
 			const length = trace.duration * part, from = (trace.duration - length) * 0.618;
