@@ -86,7 +86,7 @@ struct vz_pack *vz_pack_new(void)
 	/* Sparse: only the pages of functions that are used ever become memory. */
 	pack->nodes = calloc(VZ_MAX_FUNCTIONS + 1, sizeof(*pack->nodes));
 	pack->zstd = ZSTD_createCCtx();
-	if (!pack->nodes || !pack->zstd ||
+	if (!pack->nodes || !pack->zstd || room32(&pack->lists, &pack->lists_cap, 1) < 0 ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(pack->zstd, ZSTD_c_compressionLevel, LEVEL))) {
 		vz_pack_free(pack);
 		return NULL;

@@ -51,6 +51,7 @@ int vz_import_process(struct vz_import_tracks *t, struct vz_span pid, uint32_t *
 	struct vz_import_process *bigger;
 	uint32_t i = t->last_process;
 
+	pid.p = pid.n ? pid.p : "";
 	if (i < t->nprocesses && t->processes[i].key_len == pid.n &&
 	    !memcmp(t->processes[i].key, pid.p, pid.n)) {
 		*ret = i;
