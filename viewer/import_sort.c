@@ -452,7 +452,7 @@ int vz_sort_track(struct vz_sort *s, uint32_t track)
 		n++;
 	s->nheap = 0;
 	if (s->recs)
-		return open_memory(s, &s->segments[first], n);
+		return open_memory(s, n ? &s->segments[first] : NULL, n);
 	/* The same room for all, so that it serves the next track as well. */
 	cap = (uint32_t)(MERGE_BYTES / sizeof(struct vz_rec)) / (s->nruns ? s->nruns : 1);
 	cap = cap < CURSOR_MIN ? CURSOR_MIN : cap > CURSOR_MAX ? CURSOR_MAX : cap;
