@@ -56,11 +56,11 @@ static int tell(struct told *t, const struct vz_visit *at, char sign)
 	char title[256];
 
 	vz_reader_track_title(vz_reader_track(t->r, at->place), title, sizeof(title));
-	t->n += (size_t)snprintf(t->text + t->n, TEXT - t->n, "%s %c%s %" PRIu64 "%s\n", title, sign,
-				 f->name, at->ns,
-				 sign != '<'			 ? ""
+	t->n += (size_t)snprintf(t->text + t->n, TEXT - t->n, "%s %c%s %" PRIu64 "%s\n", title,
+				 sign, f->name, at->ns,
+				 sign != '<'                  ? ""
 				 : at->how == VZ_LEAVE_RETURN ? ""
-				 : at->how == VZ_LEFT_OPEN	 ? " open"
+				 : at->how == VZ_LEFT_OPEN    ? " open"
 				 : at->how == VZ_LEAVE_UNWIND ? " raised"
 							      : " unseen");
 	cr_assert_lt(t->n, TEXT);
@@ -115,10 +115,11 @@ struct import_case {
 	uint64_t not_shown, overlaps;
 };
 
-#define EVENT(ph, ts, name) "{\"ph\":\"" ph "\",\"pid\":1,\"tid\":2,\"ts\":" ts ",\"name\":\"" name "\"}"
+#define EVENT(ph, ts, name) \
+	"{\"ph\":\"" ph "\",\"pid\":1,\"tid\":2,\"ts\":" ts ",\"name\":\"" name "\"}"
 #define CALL(ts, dur, name) \
 	"{\"ph\":\"X\",\"pid\":1,\"tid\":2,\"ts\":" ts ",\"dur\":" dur ",\"name\":\"" name "\"}"
-#define ASYNC(ph, id, ts, name)                                                             \
+#define ASYNC(ph, id, ts, name)                                                              \
 	"{\"ph\":\"" ph "\",\"pid\":1,\"tid\":2,\"cat\":\"io\",\"id\":\"" id "\",\"ts\":" ts \
 	",\"name\":\"" name "\"}"
 
@@ -135,12 +136,14 @@ static const struct import_case cases[] = {
 	  .events = CALL("2", "1", "x") "," CALL("1", "3", "y") "," CALL("5", "2", "in") "," CALL(
 		  "5", "2", "out"),
 	  .want = "thread 2 >y 1000\nthread 2 >x 2000\nthread 2 <x 3000\nthread 2 <y 4000\n"
-		  "thread 2 >out 5000\nthread 2 >in 5000\nthread 2 <in 7000\nthread 2 <out 7000\n" },
+		  "thread 2 >out 5000\nthread 2 >in 5000\nthread 2 <in 7000\nthread 2 <out "
+		  "7000\n" },
 	{ .label = "of two that begin and end together, callers first",
 	  .events = CALL("1", "3", "y") "," CALL("2", "1", "x") "," CALL("5", "2", "out") "," CALL(
 		  "5", "2", "in"),
 	  .want = "thread 2 >y 1000\nthread 2 >x 2000\nthread 2 <x 3000\nthread 2 <y 4000\n"
-		  "thread 2 >out 5000\nthread 2 >in 5000\nthread 2 <in 7000\nthread 2 <out 7000\n" },
+		  "thread 2 >out 5000\nthread 2 >in 5000\nthread 2 <in 7000\nthread 2 <out "
+		  "7000\n" },
 	{ .label = "no time at all: in what begins with it, or ends with it and came later",
 	  .events = CALL("2", "0", "p") "," CALL("1", "1", "a") "," CALL("2", "0", "q") "," CALL(
 		  "2", "3", "b"),
@@ -152,11 +155,14 @@ static const struct import_case cases[] = {
 		  "thread 2 (2) >b 3000\nthread 2 (2) <b 7000\n",
 	  .overlaps = 1 },
 	{ .label = "begin and end, one left open",
-	  .events = EVENT("B", "1", "a") "," EVENT("B", "2", "b") "," EVENT("E", "3", "b") "," EVENT(
-		  "B", "4", "c"),
+	  .events = EVENT("B", "1", "a") "," EVENT("B", "2", "b") "," EVENT(
+		  "E", "3", "b") "," EVENT("B", "4", "c"),
 	  .want = "thread 2 >a 1000\nthread 2 >b 2000\nthread 2 <b 3000\nthread 2 >c 4000\n"
 		  "thread 2 <c 4000 open\nthread 2 <a 4000 open\n" },
-	{ .label = "an end without a begin", .events = EVENT("E", "1", "a"), .want = "", .not_shown = 1 },
+	{ .label = "an end without a begin",
+	  .events = EVENT("E", "1", "a"),
+	  .want = "",
+	  .not_shown = 1 },
 	{ .label = "negative times and durations",
 	  .events = CALL("-3.5", "1", "a") "," CALL("2", "-1", "b"),
 	  .want = "thread 2 >a 0\nthread 2 <a 1000\n",
@@ -172,14 +178,18 @@ static const struct import_case cases[] = {
 	  .not_shown = 3 },
 	{ .label = "asynchronous: each lane holds one at a time",
 	  .events = ASYNC("b", "x", "1", "a") "," ASYNC("b", "y", "2", "c") "," ASYNC(
-		  "b", "x", "3", "in") "," ASYNC("n", "y", "4", "point") ","
-		  ASYNC("e", "x", "5", "in") "," ASYNC("e", "x", "6", "a") "," ASYNC("e", "y", "7",
-											"c"),
+		  "b", "x", "3",
+		  "in") "," ASYNC("n", "y", "4",
+				  "point") "," ASYNC("e", "x", "5",
+						     "in") "," ASYNC("e", "x", "6",
+								     "a") "," ASYNC("e", "y", "7",
+										    "c"),
 	  .want = "io >a 1000\nio >in 3000\nio <in 5000\nio <a 6000\n"
 		  "io (2) >c 2000\nio (2) >point 4000\nio (2) <point 4000\nio (2) <c 7000\n" },
 	{ .label = "instants, by scope",
-	  .events = EVENT("i", "2", "late") "," EVENT("I", "1", "early")
-		  ",{\"ph\":\"i\",\"s\":\"p\",\"pid\":1,\"tid\":2,\"ts\":3,\"name\":\"all\"}",
+	  .events = EVENT("i", "2", "late") "," EVENT(
+		  "I", "1", "early") ",{\"ph\":\"i\",\"s\":\"p\",\"pid\":1,\"tid\":2,\"ts\":3,"
+				     "\"name\":\"all\"}",
 	  .want = "instants of thread 2 >early 1000\ninstants of thread 2 <early 1000\n"
 		  "instants of thread 2 >late 2000\ninstants of thread 2 <late 2000\n"
 		  "instants of process >all 3000\ninstants of process <all 3000\n" },
@@ -188,14 +198,15 @@ static const struct import_case cases[] = {
 		    "\"note\":\"left by an exception\"}},"
 		    "{\"ph\":\"X\",\"pid\":1,\"tid\":2,\"ts\":2,\"dur\":3,\"name\":\"b\",\"args\":{"
 		    "\"note\":\"had not ended when the recording did\"}},"
-		    "{\"ph\":\"i\",\"pid\":1,\"tid\":2,\"cat\":\"LOST\",\"s\":\"t\",\"ts\":3,\"name\":"
+		    "{\"ph\":\"i\",\"pid\":1,\"tid\":2,\"cat\":\"LOST\",\"s\":\"t\",\"ts\":3,"
+		    "\"name\":"
 		    "\"lost\",\"args\":{\"records\":17}}",
 	  .want = "thread 2 >a 1000\nthread 2 <a 2000 raised\nthread 2 >b 2000\nlost 17 3000\n"
 		  "thread 2 <b 5000 open\n" },
 	{ .label = "NaN and Infinity, as Python writes them",
 	  .events = "{\"ph\":\"X\",\"pid\":1,\"tid\":2,\"ts\":1,\"dur\":1,\"name\":\"a\",\"args\":{"
-		    "\"v\":[1,NaN,{\"w\":-Infinity}]}},{\"ph\":\"X\",\"ts\":NaN},"
-		    CALL("3", "1", "b"),
+		    "\"v\":[1,NaN,{\"w\":-Infinity}]}},{\"ph\":\"X\",\"ts\":NaN}," CALL("3", "1",
+											"b"),
 	  .want = "thread 2 >a 1000\nthread 2 <a 2000\nthread 2 >b 3000\nthread 2 <b 4000\n",
 	  .not_shown = 1 },
 };
@@ -207,7 +218,8 @@ Test(import, events_of_each_kind, .init = setup, .fini = teardown)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		for (int form = 0; form < 3; form++) {
-			static const char *const forms[] = { "{\"traceEvents\":[%s]}", "[%s]", "[%s" };
+			static const char *const forms[] = { "{\"traceEvents\":[%s]}", "[%s]",
+							     "[%s" };
 			struct vz_import_summary s;
 			struct vz_reader *r;
 			int n;
@@ -220,8 +232,8 @@ Test(import, events_of_each_kind, .init = setup, .fini = teardown)
 			walk(r, &told);
 			cr_expect_str_eq(told.text, cases[i].want, "%s:\n%s", cases[i].label,
 					 told.text);
-			cr_expect_eq(s.not_shown, cases[i].not_shown, "%s: %" PRIu64, cases[i].label,
-				     s.not_shown);
+			cr_expect_eq(s.not_shown, cases[i].not_shown, "%s: %" PRIu64,
+				     cases[i].label, s.not_shown);
 			cr_expect_eq(s.overlaps, cases[i].overlaps, "%s", cases[i].label);
 			cr_expect_not(s.cut, "%s: %s", cases[i].label, s.why);
 			vz_reader_free(r);

@@ -110,7 +110,8 @@ static void write_story(const struct story *s)
 			"%s{\"ph\":\"X\",\"pid\":9,\"tid\":%" PRIu64 ",\"ts\":%" PRIu64
 			".%03u,\"dur\":%" PRIu64 ".%03u,\"name\":\"f%" PRIu64 "\"}",
 			i ? ",\n" : "", c->thread, c->begin / 1000, (unsigned)(c->begin % 1000),
-			(c->end - c->begin) / 1000, (unsigned)((c->end - c->begin) % 1000), c->name);
+			(c->end - c->begin) / 1000, (unsigned)((c->end - c->begin) % 1000),
+			c->name);
 	}
 	fputs("]", f);
 	fclose(f);
@@ -128,8 +129,7 @@ static int leave(void *ctx, const struct vz_visit *at)
 {
 	struct found *f = ctx;
 	const struct vz_open_frame *frame = &at->stack[at->depth - 1];
-	const struct vz_function *fn =
-		vz_reader_function(f->r, frame->symbol >> VZ_SYMBOL_SHIFT);
+	const struct vz_function *fn = vz_reader_function(f->r, frame->symbol >> VZ_SYMBOL_SHIFT);
 
 	cr_assert_lt(f->n, MAX_CALLS);
 	cr_assert_eq(fn->name[0], 'f');
@@ -271,8 +271,8 @@ static void expect_same(const char *a, const char *b, const char *phase)
 
 	cr_assert_eq(n, m, "%s: %zu and %zu", phase, n, m);
 	for (size_t i = 0; i < n; i++)
-		cr_assert(x[i].n == y[i].n && !memcmp(x[i].p, y[i].p, x[i].n),
-			  "%.*s\nbecame %.*s", (int)x[i].n, x[i].p, (int)y[i].n, y[i].p);
+		cr_assert(x[i].n == y[i].n && !memcmp(x[i].p, y[i].p, x[i].n), "%.*s\nbecame %.*s",
+			  (int)x[i].n, x[i].p, (int)y[i].n, y[i].p);
 	free(x);
 	free(y);
 }
@@ -317,19 +317,29 @@ static uint64_t varint(const uint8_t **p)
 
 static const char with_all[] =
 	"{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n"
-	"{\"ph\":\"M\",\"pid\":5,\"tid\":5,\"name\":\"process_name\",\"args\":{\"name\":\"web\"}},\n"
-	"{\"ph\":\"M\",\"pid\":5,\"tid\":8,\"name\":\"thread_name\",\"args\":{\"name\":\"late\"}},\n"
-	"{\"ph\":\"M\",\"pid\":5,\"tid\":7,\"name\":\"thread_name\",\"args\":{\"name\":\"early\"}},\n"
-	"{\"ph\":\"M\",\"pid\":5,\"tid\":7,\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":-1}},\n"
-	"{\"ph\":\"X\",\"pid\":5,\"tid\":7,\"ts\":2,\"dur\":1,\"cat\":\"fee\",\"name\":\"builtins.len\","
+	"{\"ph\":\"M\",\"pid\":5,\"tid\":5,\"name\":\"process_name\",\"args\":{\"name\":\"web\"}},"
+	"\n"
+	"{\"ph\":\"M\",\"pid\":5,\"tid\":8,\"name\":\"thread_name\",\"args\":{\"name\":\"late\"}},"
+	"\n"
+	"{\"ph\":\"M\",\"pid\":5,\"tid\":7,\"name\":\"thread_name\",\"args\":{\"name\":\"early\"}},"
+	"\n"
+	"{\"ph\":\"M\",\"pid\":5,\"tid\":7,\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":"
+	"-1}},\n"
+	"{\"ph\":\"X\",\"pid\":5,\"tid\":7,\"ts\":2,\"dur\":1,\"cat\":\"fee\",\"name\":\"builtins."
+	"len\","
 	"\"args\":{\"return_value\":3,\"q\":\"a\\\"\\u00e9\\n\"}},\n"
 	"{\"ph\":\"X\",\"pid\":5,\"tid\":7,\"ts\":1,\"dur\":4,\"cat\":\"fee\","
 	"\"name\":\"A.b (/x (y)/m.py:12)\",\"args\":{ \"l\" : [1, {\"k\":null}, true, -1.5e3] }},\n"
-	"{\"ph\":\"X\",\"pid\":6,\"tid\":\"gpu\",\"ts\":2,\"dur\":1,\"name\":\"kernel (sm:80)x\"},\n"
-	"{\"ph\":\"C\",\"pid\":5,\"tid\":7,\"ts\":3,\"name\":\"mem\",\"args\":{\"rss\":7,\"heap\":2.5}},\n"
-	"{\"ph\":\"C\",\"pid\":5,\"tid\":7,\"ts\":1,\"name\":\"mem\",\"args\":{\"rss\":5,\"heap\":-1}}],\n"
-	"\"viztracer_metadata\":{\"version\":\"1.1.1\",\"baseTimeNanoseconds\":1700000000000000000},\n"
-	"\"file_info\":{\"files\":{\"/x (y)/m.py\":[\"def b():\\n    pass\\n\",2]},\"functions\":{}}}";
+	"{\"ph\":\"X\",\"pid\":6,\"tid\":\"gpu\",\"ts\":2,\"dur\":1,\"name\":\"kernel "
+	"(sm:80)x\"},\n"
+	"{\"ph\":\"C\",\"pid\":5,\"tid\":7,\"ts\":3,\"name\":\"mem\",\"args\":{\"rss\":7,\"heap\":"
+	"2.5}},\n"
+	"{\"ph\":\"C\",\"pid\":5,\"tid\":7,\"ts\":1,\"name\":\"mem\",\"args\":{\"rss\":5,\"heap\":-"
+	"1}}],\n"
+	"\"viztracer_metadata\":{\"version\":\"1.1.1\",\"baseTimeNanoseconds\":1700000000000000000}"
+	",\n"
+	"\"file_info\":{\"files\":{\"/x (y)/m.py\":[\"def b():\\n    "
+	"pass\\n\",2]},\"functions\":{}}}";
 
 static void expect_args(struct vz_reader *r, const struct vz_block *head, const uint8_t *p)
 {
@@ -429,7 +439,8 @@ Test(import_files, gzipped_is_the_same, .init = setup, .fini = teardown)
 	cr_assert_eq(gzwrite(gz, with_all, 100), 100);
 	gzclose(gz);
 	gz = gzopen(json_path, "ab");
-	cr_assert_eq(gzwrite(gz, with_all + 100, sizeof(with_all) - 101), (int)sizeof(with_all) - 101);
+	cr_assert_eq(gzwrite(gz, with_all + 100, sizeof(with_all) - 101),
+		     (int)sizeof(with_all) - 101);
 	gzclose(gz);
 	cr_assert(vz_import_wanted(json_path));
 	vz_reader_free(import(0, &packed));

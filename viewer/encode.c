@@ -305,8 +305,8 @@ static int join(struct vz_pack *pack, const struct walk *w, uint32_t depth,
 
 static int squeeze(struct vz_pack *pack, const uint8_t *raw, size_t n, size_t *used)
 {
-	size_t done = ZSTD_compress2(pack->zstd, pack->packed + *used, pack->packed_cap - *used,
-				     raw, n);
+	size_t done =
+		ZSTD_compress2(pack->zstd, pack->packed + *used, pack->packed_cap - *used, raw, n);
 
 	if (ZSTD_isError(done))
 		return -ENOMEM;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "viewer/export.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "viewer/slice.h"
 
 enum {
 	PAGE_MAX_CALLS = 10000000,
@@ -56,6 +59,12 @@ const struct vz_export vz_exports[] = {
 		.extension = ".csv",
 		.about = "a row for each function",
 		.write = vz_export_csv,
+	},
+	{
+		.name = "viz",
+		.extension = ".part.viz",
+		.about = "a part of the trace as a trace",
+		.write = vz_export_viz,
 	},
 	{ 0 },
 };
@@ -128,6 +137,20 @@ int vz_export_name(const struct vz_function *f, char *buf, size_t size)
 	if (!f->file[0])
 		return snprintf(buf, size, "%s", f->name);
 	return snprintf(buf, size, "%s (%s:%u)", f->name, f->file, f->line);
+}
+
+int vz_export_viz(struct vz_reader *r, const struct vz_export_options *options, struct vz_out *out)
+{
+	uint64_t bytes = 0;
+	int rc = out->memory ? -ENOTSUP
+			     : vz_slice(r, &options->select, vz_export_until(r, options->max_calls),
+					out->fd, &bytes);
+
+	/* Nothing waits in the buffer: this format has no part that goes through it. */
+	out->bytes += bytes;
+	if (rc < 0 && rc != -ENOMEM && !out->error)
+		out->error = rc;
+	return rc;
 }
 
 const char *vz_export_process(const struct vz_reader *r)

@@ -10,10 +10,12 @@
 
 #include "viewer/out.h"
 #include "viewer/reader.h"
+#include "viewer/select.h"
 #include "viewer/walk.h"
 
 struct vz_export_options {
 	uint64_t max_calls; /* leave out what is later than about so many calls; 0: nothing */
+	struct vz_select select;
 
 	/* What only the page asks for. */
 	const char *path;        /* of the trace */
@@ -63,6 +65,9 @@ int vz_export_perfetto(struct vz_reader *r, const struct vz_export_options *opti
 		       struct vz_out *out);
 int vz_export_html(struct vz_reader *r, const struct vz_export_options *options,
 		   struct vz_out *out);
+
+/** A trace of ours again, of what OPTIONS leave of it; not into memory. */
+int vz_export_viz(struct vz_reader *r, const struct vz_export_options *options, struct vz_out *out);
 
 int vz_export_speedscope(struct vz_reader *r, const struct vz_export_options *options,
 			 struct vz_out *out);

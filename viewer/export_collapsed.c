@@ -133,6 +133,7 @@ int vz_export_collapsed(struct vz_reader *r, const struct vz_export_options *opt
 	const struct vz_walk_limits limits = {
 		.place = VZ_ALL_TRACKS,
 		.until_ns = vz_export_until(r, options->max_calls),
+		.select = &options->select,
 	};
 	struct folded f = { .reader = r, .out = out, .names = { .make = make } };
 	int rc = -ENOMEM;

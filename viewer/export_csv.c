@@ -60,6 +60,7 @@ int vz_export_csv(struct vz_reader *r, const struct vz_export_options *options, 
 	const struct vz_walk_limits limits = {
 		.place = VZ_ALL_TRACKS,
 		.until_ns = vz_export_until(r, options->max_calls),
+		.select = &options->select,
 	};
 	struct vz_stats s;
 	int rc = vz_stats_within(&s, r, &limits);

@@ -378,10 +378,11 @@ static int open_all(struct html *h)
 	const struct vz_walk_limits limits = {
 		.place = VZ_ALL_TRACKS,
 		.until_ns = vz_export_until(h->whole, h->options->max_calls),
+		.select = &h->options->select,
 	};
 	int rc;
 
-	if (limits.until_ns) {
+	if (limits.until_ns || vz_select_any(limits.select)) {
 		rc = vz_part_open(h->whole, &limits, &options, &h->part, h->options->trouble);
 		h->reader = h->part.reader;
 		h->index = h->part.index;

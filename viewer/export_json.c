@@ -112,7 +112,7 @@ static int lost(void *ctx, const struct vz_visit *at)
 	return j->out->error;
 }
 
-static void put_tail(struct json *j, uint64_t until_ns)
+static void put_tail(struct json *j, bool part)
 {
 	const struct vz_file_header *h = vz_reader_header(j->reader);
 	struct vz_damage damage;
@@ -122,7 +122,7 @@ static void put_tail(struct json *j, uint64_t until_ns)
 		      "\n],\"displayTimeUnit\":\"ns\",\"viztracer_metadata\":{\"version\":"
 		      "\"1.0.0\",\"producer\":\"vizattach " VZ_VERSION "\",\"overflow\":false,"
 		      "\"truncated\":%s",
-		      damage.cut || until_ns ? "true" : "false");
+		      damage.cut || part ? "true" : "false");
 	if (h->start_unix_ns)
 		vz_out_format(j->out, ",\"baseTimeNanoseconds\":%lld",
 			      (long long)(h->start_unix_ns - h->start_mono_ns));
@@ -135,6 +135,7 @@ int vz_export_json(struct vz_reader *r, const struct vz_export_options *options,
 	const struct vz_walk_limits limits = {
 		.place = VZ_ALL_TRACKS,
 		.until_ns = vz_export_until(r, options->max_calls),
+		.select = &options->select,
 	};
 	struct json j = { r, out, vz_reader_header(r)->pid, true };
 	char title[NAME_BYTES];
@@ -145,10 +146,12 @@ int vz_export_json(struct vz_reader *r, const struct vz_export_options *options,
 	for (uint32_t i = 0; i < vz_reader_ntracks(r); i++) {
 		const struct vz_thread_track *track = vz_reader_track(r, i);
 
+		if (!vz_select_track(&options->select, r, i))
+			continue;
 		vz_reader_track_title(track, title, sizeof(title));
 		put_metadata(&j, "thread_name", row_of(track), title);
 	}
 	rc = vz_walk(r, &limits, &visitor, &j);
-	put_tail(&j, limits.until_ns);
+	put_tail(&j, limits.until_ns || vz_select_any(&options->select));
 	return rc;
 }

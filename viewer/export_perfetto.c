@@ -374,6 +374,7 @@ int vz_export_perfetto(struct vz_reader *r, const struct vz_export_options *opti
 	const struct vz_walk_limits limits = {
 		.place = VZ_ALL_TRACKS,
 		.until_ns = vz_export_until(r, options->max_calls),
+		.select = &options->select,
 	};
 	struct perfetto p = { .reader = r, .out = out };
 	int rc = write_descriptors(&p);

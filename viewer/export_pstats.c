@@ -295,6 +295,7 @@ int vz_export_pstats(struct vz_reader *r, const struct vz_export_options *option
 	const struct vz_walk_limits limits = {
 		.place = VZ_ALL_TRACKS,
 		.until_ns = vz_export_until(r, options->max_calls),
+		.select = &options->select,
 	};
 	struct pstats p = { .reader = r, .out = out, .names = { .make = make } };
 	int rc = vz_walk(r, &limits, &visitor, &p);

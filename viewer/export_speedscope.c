@@ -22,6 +22,7 @@ struct speedscope {
 	struct vz_names names;
 	uint64_t base_ns, end_ns; /* of the trace, or of what of it is written */
 	uint64_t until_ns;
+	const struct vz_select *select;
 	uint32_t profiles; /* so far */
 	/* of the profile */
 	uint64_t ns; /* of its last event, since base_ns */
@@ -150,6 +151,7 @@ static int put_profile(struct speedscope *s, uint32_t place, const uint32_t *blo
 		.until_ns = s->until_ns,
 		.blocks = blocks,
 		.nblocks = n,
+		.select = s->select,
 	};
 	uint64_t end_ns = s->end_ns > s->base_ns ? s->end_ns - s->base_ns : 0;
 	int rc = 0;
@@ -184,7 +186,7 @@ static uint32_t *sort_blocks(struct speedscope *s, uint32_t *ends)
 		const struct vz_index_entry *block = vz_reader_block(s->reader, i);
 
 		ends[vz_reader_track_place(s->reader, block->track)]++;
-		if (block->t0_ns < s->base_ns)
+		if (block->t0_ns < s->base_ns && !s->select->from_ns)
 			s->base_ns = block->t0_ns;
 	}
 	for (uint32_t i = 0; i < ntracks; i++) {
@@ -210,7 +212,7 @@ static int put_profiles(struct speedscope *s)
 	int rc = blocks ? 0 : -ENOMEM;
 
 	for (uint32_t i = 0; rc == 0 && i < ntracks; i++) {
-		if (ends[i] > at &&
+		if (ends[i] > at && vz_select_track(s->select, s->reader, i) &&
 		    (!s->until_ns || vz_reader_block(s->reader, blocks[at])->t0_ns <= s->until_ns))
 			rc = put_profile(s, i, blocks + at, ends[i] - at);
 		at = ends[i];
@@ -245,12 +247,17 @@ int vz_export_speedscope(struct vz_reader *r, const struct vz_export_options *op
 		.out = out,
 		.names = { .make = make },
 		.until_ns = vz_export_until(r, options->max_calls),
+		.select = &options->select,
 	};
 	int rc;
 
 	vz_reader_range(r, &s.base_ns, &s.end_ns);
+	if (options->select.until_ns && (!s.until_ns || options->select.until_ns < s.until_ns))
+		s.until_ns = options->select.until_ns;
 	if (s.until_ns && s.until_ns < s.end_ns)
 		s.end_ns = s.until_ns;
+	if (options->select.from_ns > s.base_ns)
+		s.base_ns = options->select.from_ns;
 	vz_out_text(out, "{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\","
 			 "\"exporter\":\"vizattach " VZ_VERSION "\",\"name\":\"");
 	vz_out_json(out, vz_export_process(r));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * import_async.h - what asynchronous events have begun and not ended, by what the file calls the same.
+ * import_async.h - what asynchronous events have begun and not ended, by what the file calls the
+ * same.
  */
 #ifndef VZ_VIEWER_IMPORT_ASYNC_H
 #define VZ_VIEWER_IMPORT_ASYNC_H

@@ -359,11 +359,12 @@ static int emit_track(struct emit *e, uint32_t number)
 
 	e->track = &e->im->tracks.p[number];
 	e->nlanes = 0;
-	if (rc == 0 && !e->track->records && e->track->name && !new_lane(e, ns_of(e, e->im->min_ns)))
+	if (rc == 0 && !e->track->records && e->track->name &&
+	    !new_lane(e, ns_of(e, e->im->min_ns)))
 		rc = -ENOMEM;
 	while (rc == 0 && (rc = vz_sort_next(e->im->sort, &rec)) == 1)
 		rc = (rec.what & VZ_REC_KIND) == VZ_REC_CALL ? take_call(e, &rec)
-							      : take_other(e, &rec);
+							     : take_other(e, &rec);
 	if (rc == 0)
 		rc = emit_waiting(e);
 	for (uint32_t i = 0; i < e->nlanes; i++)
@@ -437,8 +438,9 @@ static char *counters(const struct emit *e)
 		fprintf(f, "not shown=%s names, of too many different ones\n",
 			vz_human_count(im->other_names).s);
 	if (im->summary.overlaps)
-		fprintf(f, "overlaps=%s calls do not nest in others of their thread; they are on "
-			   "tracks of their own\n",
+		fprintf(f,
+			"overlaps=%s calls do not nest in others of their thread; they are on "
+			"tracks of their own\n",
 			vz_human_count(im->summary.overlaps).s);
 	if (fclose(f) != 0) {
 		free(text);
@@ -477,7 +479,8 @@ static int put_sources(struct emit *e)
 
 static struct vz_file_header header_of(const struct vz_importer *im, uint64_t *shift)
 {
-	struct vz_file_header h = { .pid = im->tracks.nprocesses ? im->tracks.processes[0].pid : 0 };
+	struct vz_file_header h = { .pid = im->tracks.nprocesses ? im->tracks.processes[0].pid
+								 : 0 };
 	uint64_t min = im->min_ns <= im->max_ns ? im->min_ns : VZ_IMPORT_BIAS;
 
 	/* Times stay as they are in the file, unless they are negative. */

@@ -32,8 +32,8 @@ static const struct note notes[] = {
 	  VZ_LEAVE_UNSEEN, true },
 	{ "its end was not seen; it ended here at the latest", VZ_ENTRY_CALL, VZ_LEAVE_UNSEEN,
 	  false },
-	{ "its end is in a part of the trace that cannot be read", VZ_ENTRY_CALL,
-	  VZ_LEAVE_UNSEEN, false },
+	{ "its end is in a part of the trace that cannot be read", VZ_ENTRY_CALL, VZ_LEAVE_UNSEEN,
+	  false },
 };
 
 int vz_import_note(const char *s, size_t n)
@@ -296,7 +296,8 @@ static bool take_end(struct vz_importer *im)
 static uint64_t group_of(const struct vz_import_event *e)
 {
 	char key[GROUP_BYTES];
-	const struct vz_span parts[] = { e->cat, e->id, e->scope, e->global_id ? e->scope : e->pid };
+	const struct vz_span parts[] = { e->cat, e->id, e->scope,
+					 e->global_id ? e->scope : e->pid };
 	uint32_t n = 0;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -399,7 +400,8 @@ static bool is_loss(const struct vz_import_event *e, uint64_t *records)
 	if (!is(e->cat, "LOST"))
 		return false;
 	for (uint32_t i = 0; i < e->nseries; i++)
-		if (e->series[i].name_len == 7 && !memcmp(e->args + e->series[i].name, "records", 7))
+		if (e->series[i].name_len == 7 &&
+		    !memcmp(e->args + e->series[i].name, "records", 7))
 			*records = strtoull(e->args + e->series[i].value, NULL, 10);
 	return *records > 0 || is(e->name, "a part of the trace cannot be read");
 }
@@ -432,10 +434,9 @@ static bool take_instant(struct vz_importer *im)
 	rec.start = rec.end = vz_import_round(ts);
 	if (is_loss(e, &records))
 		return take_loss(im, records, rec.start);
-	rc = vz_import_track(&im->tracks, VZ_IMPORT_INSTANTS, e->pid,
-			     of_thread ? e->tid : (struct vz_span){ 0 },
-			     of_thread ? (struct vz_span){ 0 } : (struct vz_span){ e->scope.p, 1 },
-			     &rec.track);
+	rc = vz_import_track(
+		&im->tracks, VZ_IMPORT_INSTANTS, e->pid, of_thread ? e->tid : (struct vz_span){ 0 },
+		of_thread ? (struct vz_span){ 0 } : (struct vz_span){ e->scope.p, 1 }, &rec.track);
 	if (rc == 0)
 		rc = function_of(im, &function);
 	if (rc < 0)
@@ -454,7 +455,8 @@ static bool take_value(struct vz_importer *im, const struct vz_import_series *se
 	double v = strtod(e->args + series->value, NULL);
 	int rc;
 
-	if (is(detail, "value") || (detail.n == e->name.n && !memcmp(detail.p, e->name.p, detail.n)))
+	if (is(detail, "value") ||
+	    (detail.n == e->name.n && !memcmp(detail.p, e->name.p, detail.n)))
 		detail.n = 0;
 	rc = vz_import_track(&im->tracks, VZ_IMPORT_COUNTER, e->pid, e->name, detail, &rec.track);
 	if (rc < 0)

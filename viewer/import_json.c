@@ -23,16 +23,16 @@ enum {
 /* What an open brace or bracket belongs to. */
 enum place {
 	IN_NOTHING,
-	IN_FILE,      /* {"traceEvents": ...} */
-	IN_EVENTS,    /* [ ... ] */
+	IN_FILE,   /* {"traceEvents": ...} */
+	IN_EVENTS, /* [ ... ] */
 	IN_EVENT,
-	IN_ARGS,      /* and all inside */
+	IN_ARGS, /* and all inside */
 	IN_ID2,
-	IN_FACTS,     /* an object of the file that describes it */
-	IN_INFO,      /* VizTracer's file_info */
-	IN_SOURCES,   /* its files */
-	IN_SOURCE,    /* one of them: text, number of lines */
-	IN_REST,      /* what is of no use */
+	IN_FACTS,   /* an object of the file that describes it */
+	IN_INFO,    /* VizTracer's file_info */
+	IN_SOURCES, /* its files */
+	IN_SOURCE,  /* one of them: text, number of lines */
+	IN_REST,    /* what is of no use */
 };
 
 /* Members of an event. */
@@ -340,8 +340,7 @@ static void add_fact(struct vz_import_json *j, const char *s, size_t n)
 	if (im->nfacts == most)
 		return;
 	im->facts[im->nfacts].key = vz_text_keep(&im->facts_text, j->key, j->key_len);
-	im->facts[im->nfacts].value =
-		vz_text_keep(&im->facts_text, s, n < FACT_MAX ? n : FACT_MAX);
+	im->facts[im->nfacts].value = vz_text_keep(&im->facts_text, s, n < FACT_MAX ? n : FACT_MAX);
 	im->nfacts += im->facts[im->nfacts].key && im->facts[im->nfacts].value;
 }
 

@@ -29,7 +29,7 @@ struct input {
 	uint64_t bytes, taken; /* of the file */
 	z_stream z;
 	uint8_t *packed, *p;
-	size_t n; /* bytes of .p that wait */
+	size_t n;        /* bytes of .p that wait */
 	const char *why; /* why there is no more, if that is no end */
 };
 

@@ -2,8 +2,8 @@
 /*
  * import_priv.h - what the parts of an import share.
  *
- *   import_json.c    text -> events          import_tracks.c  keys of threads, counters ... -> numbers
- *   import_event.c   events -> records       import_names.c   names -> numbers, files, lines
+ *   import_json.c    text -> events          import_tracks.c  keys of threads, counters ... ->
+ * numbers import_event.c   events -> records       import_names.c   names -> numbers, files, lines
  *   import_sort.c    records in order        import_spill.c   texts that wait on disk
  *   import_emit.c    records -> the trace    import_time.c    decimal numbers -> ns
  *
@@ -47,7 +47,8 @@ void vz_spill_free(struct vz_spill *s);
 uint64_t vz_spill_put(struct vz_spill *s, const void *p, size_t n);
 /** Read what was put; 0 or the error. */
 int vz_spill_get(struct vz_spill *s, uint64_t offset, void *p, size_t n);
-/** The bytes of a text that was put behind its length (uint32_t), and a NUL; valid until the next call. */
+/** The bytes of a text that was put behind its length (uint32_t), and a NUL; valid until the next
+ * call. */
 int vz_spill_text(struct vz_spill *s, uint64_t offset, char **text, uint32_t *n);
 int vz_spill_error(const struct vz_spill *s);
 /** Open file without a name in the folder of PATH; negative errno. */
@@ -71,7 +72,8 @@ struct vz_rec {
 	uint64_t start;
 	uint64_t end;   /* VALUE: bits of the double; LOST: records */
 	uint64_t seq;   /* order in the file */
-	uint64_t extra; /* offset in the spill + 1, 0: nothing: uint64_t group if async, text of arguments */
+	uint64_t extra; /* offset in the spill + 1, 0: nothing: uint64_t group if async, text of
+			   arguments */
 	uint32_t track;
 	uint32_t what; /* function, how left, how entered, enum vz_rec_kind */
 };
@@ -148,7 +150,7 @@ struct vz_import_track {
 	const char *name;  /* given by the file, or NULL */
 	int64_t sort;
 	uint64_t last_start, last_end; /* of calls */
-	uint64_t open_end; /* when what had not ended was last seen; 0: never */
+	uint64_t open_end;             /* when what had not ended was last seen; 0: never */
 	uint64_t records;
 	struct vz_import_open *open;
 	uint32_t depth, open_cap;
@@ -206,10 +208,11 @@ struct vz_import_event {
 	struct vz_span phase, name, cat, pid, tid, ts, dur, id, scope;
 	bool global_id;
 	struct vz_span arg_name, arg_sort; /* of metadata */
-	int note; /* see vz_import_note() */
+	int note;                          /* see vz_import_note() */
 	struct vz_import_series series[VZ_IMPORT_SERIES_MAX];
-	uint32_t nseries, nothers; /* members of args: numbers, and those that are none or found no room */
-	char *args; /* JSON object, NUL behind; .args_len 0: none */
+	uint32_t nseries,
+		nothers; /* members of args: numbers, and those that are none or found no room */
+	char *args;      /* JSON object, NUL behind; .args_len 0: none */
 	uint32_t args_len, args_cap;
 	uint64_t args_dropped; /* bytes of arguments that were too long */
 	char *text;
@@ -253,11 +256,11 @@ struct vz_importer {
 	struct vz_sort *sort;
 	struct vz_spill *spill;
 	struct vz_import_async *async;
-	uint64_t seq, min_ns, max_ns; /* biased; min > max: none */
+	uint64_t seq, min_ns, max_ns;         /* biased; min > max: none */
 	uint64_t nested_before, nested_after; /* callees seen before and after their callers */
-	bool callees_first; /* what that came to when it was needed first */
-	bool saw_events;    /* there is a list of them */
-	uint64_t open; /* begun and not ended, of all tracks */
+	bool callees_first;                   /* what that came to when it was needed first */
+	bool saw_events;                      /* there is a list of them */
+	uint64_t open;                        /* begun and not ended, of all tracks */
 	uint64_t left_out[VZ_OUT_KINDS];
 	uint64_t other_names;
 	int64_t unix_offset; /* wall clock - time of the file, 0: unknown */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Processes and tracks: numbers for what the file calls them, and the order in which they are shown. */
+/* Processes and tracks: numbers for what the file calls them, and the order in which they are
+ * shown. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -184,14 +185,16 @@ int vz_import_track(struct vz_import_tracks *t, enum vz_import_kind kind, struct
 	return 0;
 }
 
-/* Processes as they are sorted, or came; in each threads, what is asynchronous, points, counters. */
+/* Processes as they are sorted, or came; in each threads, what is asynchronous, points, counters.
+ */
 static int compare(const void *a, const void *b, void *ctx)
 {
 	static const int rank[] = { 0, 2, 1, 3 };
 	const struct vz_import_tracks *t = ctx;
 	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
 	const struct vz_import_track *x = &t->p[i], *y = &t->p[j];
-	const struct vz_import_process *p = &t->processes[x->process], *q = &t->processes[y->process];
+	const struct vz_import_process *p = &t->processes[x->process],
+				       *q = &t->processes[y->process];
 
 	if (x->process != y->process && p->sort != q->sort)
 		return p->sort < q->sort ? -1 : 1;

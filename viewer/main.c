@@ -298,11 +298,25 @@ static int write_export(struct vz_reader *r, const struct vz_export *e,
 	return vz_out_close(&out, how->trouble);
 }
 
+static struct vz_select select_of(const struct vz_reader *r, const struct vz_options *options)
+{
+	struct vz_select select = { .thread = options->tree.thread, .function = options->function };
+	uint64_t t0_ns, t1_ns;
+
+	vz_reader_range(r, &t0_ns, &t1_ns);
+	if (options->range_from_ns)
+		select.from_ns = t0_ns + options->range_from_ns;
+	if (options->range_to_ns)
+		select.until_ns = t0_ns + options->range_to_ns;
+	return select;
+}
+
 static int run_export(struct vz_reader *r, const struct vz_options *options,
 		      struct vz_trouble *trouble)
 {
 	const struct vz_export *e = vz_export_find(options->format);
 	struct vz_export_options how = {
+		.select = select_of(r, options),
 		.max_calls = options->has_limit ? options->limit : e->max_calls,
 		.path = options->trace,
 		.name = base_name(options->file),
@@ -317,7 +331,9 @@ static int run_export(struct vz_reader *r, const struct vz_options *options,
 	if (rc == 0)
 		rc = check_output(path, options, trouble);
 	if (rc == 0)
-		rc = check_size(r, e, options, trouble);
+		rc = vz_select_check(&how.select, r, trouble);
+	if (rc == 0)
+		rc = vz_select_any(&how.select) ? 0 : check_size(r, e, options, trouble);
 	if (rc == 0 && options->other)
 		rc = vz_open(options->other, other, &how.other, trouble);
 	if (rc == 0)

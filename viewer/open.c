@@ -28,9 +28,9 @@ static void show(void *ctx, double done)
 	int percent = (int)(done * PERCENT);
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (percent == p->shown || (now.tv_sec - p->begin.tv_sec) * 1000 +
-						   (now.tv_nsec - p->begin.tv_nsec) / MS <
-					   QUIET_MS)
+	if (percent == p->shown ||
+	    (now.tv_sec - p->begin.tv_sec) * 1000 + (now.tv_nsec - p->begin.tv_nsec) / MS <
+		    QUIET_MS)
 		return;
 	p->shown = percent;
 	fprintf(stderr, "\rimporting %d %%", percent);
@@ -80,9 +80,9 @@ static int beside(const char *path, char *out, struct vz_trouble *trouble)
 	if (n > 5 && !strncmp(path + n - 5, ".json", 5))
 		n -= 5;
 	done = snprintf(out, VZ_OPEN_PATH_BYTES, "%.*s.viz", (int)n, path);
-	return done < VZ_OPEN_PATH_BYTES ? 0
-					 : vz_trouble_set(trouble, ENAMETOOLONG,
-							  "the name is too long");
+	return done < VZ_OPEN_PATH_BYTES
+		       ? 0
+		       : vz_trouble_set(trouble, ENAMETOOLONG, "the name is too long");
 }
 
 static void tell(const char *out, const struct vz_import_summary *s, const struct progress *p)
@@ -99,8 +99,9 @@ static void tell(const char *out, const struct vz_import_summary *s, const struc
 	if (s->cut)
 		fprintf(stderr, "the file was imported in part: %s\n", s->why);
 	if (s->overlaps)
-		fprintf(stderr, "%s calls do not nest in others of their thread: they are on tracks "
-				"of their own\n",
+		fprintf(stderr,
+			"%s calls do not nest in others of their thread: they are on tracks "
+			"of their own\n",
 			vz_human_count(s->overlaps).s);
 	if (s->not_shown)
 		fprintf(stderr, "%s events are not shown: vizview info says which\n",

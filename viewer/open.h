@@ -11,8 +11,8 @@
 enum { VZ_OPEN_PATH_BYTES = 4096 };
 
 /**
- * Open PATH.  TRACE, of VZ_OPEN_PATH_BYTES, gets the path of the trace: PATH, or where its import is
- * kept.  An import that takes long is shown on standard error, if that is a terminal.
+ * Open PATH.  TRACE, of VZ_OPEN_PATH_BYTES, gets the path of the trace: PATH, or where its import
+ * is kept.  An import that takes long is shown on standard error, if that is a terminal.
  */
 int vz_open(const char *path, char *trace, struct vz_reader **ret, struct vz_trouble *trouble);
 

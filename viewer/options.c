@@ -34,12 +34,14 @@ static const char help[] =
 	"      --min-percent P              as in tree; --json\n"
 	"  vizview export FILE --format F   write it in another format: html (a page),\n"
 	"                                   perfetto, json (as VizTracer's), speedscope,\n"
-	"                                   collapsed (for flamegraph.pl), pstats, csv\n"
+	"                                   collapsed (flamegraph.pl), pstats, csv, viz\n"
 	"  -o, --output OUT                 where to; - for standard output\n"
 	"                                   (default: FILE with the format's extension)\n"
 	"      --limit N                    leave out what is later than about N calls,\n"
 	"                                   0: nothing (default: 1,000,000 in speedscope;\n"
 	"                                   html asks for it above 10,000,000)\n"
+	"      --range FROM-TO              only this part of the time: 1.2s-3s, 500ms-\n"
+	"      --thread, --function NAME-PART   only these threads; these and all below\n"
 	"      --with-source                in html: the source files, as far as there\n"
 	"      --compare B                  in html: what is slower in the trace B\n"
 	"      --force                      replace OUT if it exists\n"
@@ -62,7 +64,8 @@ static const struct option long_options[] = {
 	{ "thread", required_argument, NULL, 'T' },      { "depth", required_argument, NULL, 'd' },
 	{ "min-percent", required_argument, NULL, 'm' }, { "port", required_argument, NULL, 'p' },
 	{ "no-open", no_argument, NULL, 'O' },           { "with-source", no_argument, NULL, 'S' },
-	{ "compare", required_argument, NULL, 'C' },     { "help", no_argument, NULL, 'h' },
+	{ "compare", required_argument, NULL, 'C' },     { "range", required_argument, NULL, 'r' },
+	{ "function", required_argument, NULL, 'N' },    { "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },           { 0 },
 };
 
@@ -74,7 +77,7 @@ struct verb {
 static const struct verb verbs[VZ_VERBS] = {
 	[VZ_VERB_LOOK] = { "", "pO" },           [VZ_VERB_INFO] = { "info", "j" },
 	[VZ_VERB_REPORT] = { "report", "sntj" }, [VZ_VERB_TREE] = { "tree", "Tdmj" },
-	[VZ_VERB_DIFF] = { "diff", "mj" },       [VZ_VERB_EXPORT] = { "export", "folFSC" },
+	[VZ_VERB_DIFF] = { "diff", "mj" },       [VZ_VERB_EXPORT] = { "export", "folFSCrTN" },
 	[VZ_VERB_INDEX] = { "index", "o" },      [VZ_VERB_IMPORT] = { "import", "oF" },
 };
 
@@ -108,6 +111,49 @@ static bool parse_percent(const char *s, double *ret)
 
 	*ret = strtod(s, &end);
 	return *s >= '0' && *s <= '9' && !*end && *ret >= 0 && *ret <= 100;
+}
+
+/* "1.2s", "500ms", "3" (seconds); the end of it is at REST. */
+static bool parse_time(const char *s, const char **rest, uint64_t *ns)
+{
+	static const struct {
+		const char *name;
+		double ns;
+	} units[] = { { "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "m", 60e9 } };
+	size_t digits = strspn(s, "0123456789.");
+	char number[32];
+	double v, scale = 1e9;
+
+	if (!digits || digits >= sizeof(number))
+		return false;
+	snprintf(number, sizeof(number), "%.*s", (int)digits, s);
+	v = strtod(number, NULL);
+	*rest = s + digits;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		size_t n = strlen(units[i].name);
+
+		if (!strncmp(*rest, units[i].name, n) && ((*rest)[n] == '-' || !(*rest)[n])) {
+			scale = units[i].ns;
+			*rest += n;
+			break;
+		}
+	}
+	if (v * scale > 1e18)
+		return false;
+	*ns = (uint64_t)(v * scale + 0.5);
+	return true;
+}
+
+static bool parse_range(const char *s, struct vz_options *o)
+{
+	o->range_from_ns = o->range_to_ns = 0;
+	if (*s != '-' && !parse_time(s, &s, &o->range_from_ns))
+		return false;
+	if (*s++ != '-')
+		return false;
+	if (*s && (!parse_time(s, &s, &o->range_to_ns) || *s))
+		return false;
+	return !o->range_to_ns || o->range_to_ns > o->range_from_ns;
 }
 
 static int parse_order(const char *s, enum vz_stats_order *ret)
@@ -145,6 +191,13 @@ static int take_option(int c, struct vz_options *o, struct vz_trouble *trouble)
 		o->has_limit = true;
 		if (!parse_number(optarg, &o->limit))
 			return usage(trouble, "--limit takes a number, not %s", optarg);
+		return 0;
+	case 'r':
+		if (!parse_range(optarg, o))
+			return usage(trouble, "--range takes two times as 1.2s-3s, not %s", optarg);
+		return 0;
+	case 'N':
+		o->function = optarg;
 		return 0;
 	case 'f':
 		if (!vz_export_find(optarg))
@@ -241,6 +294,6 @@ int vz_options_parse(int argc, char **argv, struct vz_options *o, struct vz_trou
 			     "only a page has source text and a comparison: --format html");
 	if (o->verb == VZ_VERB_EXPORT && !o->format)
 		return usage(trouble, "--format is missing: html, perfetto, json, speedscope, "
-				      "collapsed, pstats or csv");
+				      "collapsed, pstats, csv or viz");
 	return 0;
 }

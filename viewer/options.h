@@ -36,6 +36,8 @@ struct vz_options {
 	bool force;
 	bool has_limit;
 	uint64_t limit;
+	uint64_t range_from_ns, range_to_ns; /* since the begin of the trace; to 0: its end */
+	const char *function;
 	struct vz_report_options report;
 	struct vz_tree_options tree;
 	uint16_t port;

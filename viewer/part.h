@@ -3,7 +3,7 @@
  * part.h - a part of a trace as a trace of its own, with its index.
  *
  * It is written to files that have no name any more when it is open: nothing of it stays.
- * Tracks keep their places and functions their numbers.
+ * Functions keep their numbers; tracks of which nothing is left are not in it.
  */
 #ifndef VZ_VIEWER_PART_H
 #define VZ_VIEWER_PART_H
@@ -18,7 +18,7 @@ struct vz_part {
 };
 
 /**
- * What vz_walk() finds in R within LIMITS, and what belongs to it.  0 or a negative errno with
+ * What vz_walk() finds in R within the end and the selection of LIMITS, and what belongs to it.  0 or a negative errno with
  * TROUBLE.  Close with vz_part_close().
  */
 int vz_part_open(struct vz_reader *r, const struct vz_walk_limits *limits,

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "viewer/select.h"
+
 struct walk {
 	struct vz_reader *reader;
 	struct vz_steps steps;
 	struct vz_line *lines;
 	uint32_t first; /* track of lines[0] */
+	uint64_t *entries; /* for each block the number of its first entry; NULL: not asked for */
 };
 
 static int walk_block(struct walk *w, uint32_t i)
@@ -25,6 +28,7 @@ static int walk_block(struct walk *w, uint32_t i)
 	}
 	if (rc == 0)
 		rc = vz_steps_open(&w->steps, line, &head, raw);
+	w->steps.entry = w->entries ? w->entries[i] : VZ_NO_ENTRY;
 	if (rc == 0)
 		rc = vz_steps_events(&w->steps);
 	if (rc != VZ_STEPS_NONSENSE)
@@ -63,6 +67,30 @@ static int close_line(struct walk *w, struct vz_line *line)
 	return vz_steps_close(&w->steps, line, end_ns);
 }
 
+/* Where blocks are missing nobody knows how many entries they held. */
+static uint64_t *number_entries(const struct vz_reader *r)
+{
+	uint32_t n = vz_reader_nblocks(r), ntracks = vz_reader_ntracks(r);
+	uint64_t *first = malloc((n + 1u) * sizeof(*first));
+	uint64_t *sum = calloc(ntracks + 1u, sizeof(*sum));
+	struct vz_damage damage;
+
+	vz_reader_damage(r, &damage);
+	for (uint32_t i = 0; first && sum && i < n; i++) {
+		const struct vz_index_entry *block = vz_reader_block(r, i);
+		uint64_t *here = &sum[vz_reader_track_place(r, block->track)];
+
+		first[i] = damage.missing_blocks || damage.skipped_bytes ? VZ_NO_ENTRY : *here;
+		*here += block->count;
+	}
+	if (!sum) {
+		free(first);
+		first = NULL;
+	}
+	free(sum);
+	return first;
+}
+
 int vz_walk(struct vz_reader *r, const struct vz_walk_limits *limits,
 	    const struct vz_visitor *visitor, void *ctx)
 {
@@ -74,10 +102,16 @@ int vz_walk(struct vz_reader *r, const struct vz_walk_limits *limits,
 		.lines = calloc(end - first + 1u, sizeof(*w.lines)),
 		.first = first,
 	};
-	int rc = vz_steps_init(&w.steps, visitor, ctx);
+	int rc;
 
+	if (limits && vz_select_any(limits->select)) {
+		free(w.lines);
+		return vz_select_walk(r, limits, visitor, ctx);
+	}
+	rc = vz_steps_init(&w.steps, visitor, ctx);
 	w.steps.until_ns = limits ? limits->until_ns : 0;
-	if (!w.lines)
+	w.entries = limits && limits->entries ? number_entries(r) : NULL;
+	if (!w.lines || (limits && limits->entries && !w.entries))
 		rc = -ENOMEM;
 	for (uint32_t i = first; w.lines && i < end; i++)
 		w.lines[i - first].place = i;
@@ -88,6 +122,7 @@ int vz_walk(struct vz_reader *r, const struct vz_walk_limits *limits,
 	for (uint32_t i = first; w.lines && i < end; i++)
 		vz_line_fini(&w.steps, &w.lines[i - first]);
 	free(w.lines);
+	free(w.entries);
 	vz_steps_fini(&w.steps);
 	return rc;
 }

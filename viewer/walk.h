@@ -15,12 +15,16 @@ enum {
 	VZ_ALL_TRACKS = UINT32_MAX,
 };
 
+struct vz_select;
+
 struct vz_walk_limits {
 	uint32_t place;    /* only this track, or VZ_ALL_TRACKS */
 	uint64_t until_ns; /* leave out what is later; 0: nothing */
 	/* The blocks of .place, for who walks track by track; NULL: they are looked for. */
 	const uint32_t *blocks;
 	uint32_t nblocks;
+	bool entries; /* tell the number of each entry, too */
+	const struct vz_select *select; /* only this part, see viewer/select.h; NULL: all */
 };
 
 /** Walk in order of the file.  0, -ENOMEM, or what the visitor returned.  Unreadable blocks are no

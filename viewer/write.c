@@ -14,7 +14,7 @@ enum {
 	FIRST = 64,
 	EVENTS_PER_PUT = 2, /* a loss and its number */
 	MAX_EVENTS = 2 * VZ_BLOCK_MAX_CALLS,
-	HELD_MAX = 16 << 20, /* bytes of events that wait in all tracks together */
+	HELD_MAX = 16 << 20,   /* bytes of events that wait in all tracks together */
 	BLOCK_BYTES = 1 << 20, /* other blocks are written when they have so much */
 	MAX_SAMPLES = 1 << 14,
 	NAME_MAX_BYTES = UINT16_MAX,
@@ -604,6 +604,11 @@ void vz_writer_free(struct vz_writer *w)
 uint64_t vz_writer_calls(const struct vz_writer *w)
 {
 	return w->calls;
+}
+
+uint64_t vz_writer_bytes(const struct vz_writer *w)
+{
+	return w->bytes;
 }
 
 int vz_writer_error(const struct vz_writer *w)

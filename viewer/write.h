@@ -18,7 +18,8 @@
 struct vz_writer;
 struct vz_writer_track;
 
-/** Write the header, which needs .pid and times, to FD, which stays the caller's.  NULL: no memory. */
+/** Write the header, which needs .pid and times, to FD, which stays the caller's.  NULL: no memory.
+ */
 struct vz_writer *vz_writer_new(int fd, const struct vz_file_header *header);
 void vz_writer_free(struct vz_writer *w);
 
@@ -29,7 +30,8 @@ void vz_writer_function(struct vz_writer *w, const struct vz_file_function *f, c
 /** A block of another type, as it is: SOURCE. */
 void vz_writer_block(struct vz_writer *w, struct vz_block *head, const uint8_t *raw, size_t bytes);
 
-/** Begin a track; .track is filled, .kind and lengths too.  It lives until vz_writer_end_track(). */
+/** Begin a track; .track is filled, .kind and lengths too.  It lives until vz_writer_end_track().
+ */
 struct vz_writer_track *vz_writer_track(struct vz_writer *w, const struct vz_file_track *record,
 					const char *name);
 void vz_writer_process(struct vz_writer_track *t, uint32_t pid, const char *name);
@@ -50,6 +52,8 @@ uint64_t vz_writer_entries(const struct vz_writer_track *t);
 
 /** Entries of all tracks so far. */
 uint64_t vz_writer_calls(const struct vz_writer *w);
+/** Written so far. */
+uint64_t vz_writer_bytes(const struct vz_writer *w);
 /** 0, or the first error: negative errno. */
 int vz_writer_error(const struct vz_writer *w);
 /** Write the end and the index; all tracks must have ended.  COUNTERS: "key=value\n" repeated. */

@@ -22,8 +22,8 @@ static int count(void *ctx, const struct vz_visit *at)
 {
 	uint64_t *calls = ctx;
 
-	*calls += (at->stack[at->depth - 1].symbol & ((1u << VZ_SYMBOL_SHIFT) - 1)) !=
-		  VZ_ENTRY_OPEN;
+	*calls +=
+		(at->stack[at->depth - 1].symbol & ((1u << VZ_SYMBOL_SHIFT) - 1)) != VZ_ENTRY_OPEN;
 	return 0;
 }
 

@@ -140,6 +140,7 @@ int vz_steps_resume(struct vz_steps *s, struct vz_visit *at)
 		at->ns = stack[line->depth].begin_ns;
 		at->stack = line->stack;
 		at->depth = ++line->depth;
+		at->entry = VZ_NO_ENTRY;
 		rc = vz_steps_tell(s->visitor->enter, s, at);
 	}
 	return rc;

@@ -25,6 +25,8 @@ enum {
 	VZ_LEFT_KINDS = 6,
 };
 
+#define VZ_NO_ENTRY (UINT64_C(1) << 63) /* this and above: it is not known which one it is */
+
 struct vz_visit {
 	uint32_t place; /* of the track, see vz_reader_track() */
 	const struct vz_open_frame *stack;
@@ -32,6 +34,7 @@ struct vz_visit {
 	uint64_t ns;   /* begin: not later than anything that follows; never runs back on a track */
 	uint8_t how;   /* leave: enum vz_leave or VZ_LEFT_ */
 	uint64_t lost; /* lost: records; 0: blocks of the file are unreadable or missing here */
+	uint64_t entry; /* enter: its number among the entries of the track, see VZ_NO_ENTRY */
 };
 
 /* Each member is optional; a result below 0 ends the walk and is returned by it. */
@@ -68,6 +71,7 @@ struct vz_steps {
 	uint32_t same;    /* frames at the bottom that its stack and the line's share */
 	uint64_t from_ns; /* first thing that it tells: a frame entered in a hole before it, or */
 	uint64_t t0_ns;   /* its first event */
+	uint64_t entry;   /* number of its first entry; the caller may set it before vz_steps_events() */
 };
 
 enum {

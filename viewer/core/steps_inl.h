@@ -61,8 +61,11 @@ static inline __attribute__((always_inline)) int vz_steps_event(const struct vz_
 	}
 	at->stack = d->stack;
 	at->depth = d->depth;
-	if (event->kind == VZ_EVENT_ENTER)
-		return vz_steps_tell(visitor->enter, s, at);
+	if (event->kind == VZ_EVENT_ENTER) {
+		rc = vz_steps_tell(visitor->enter, s, at);
+		at->entry++;
+		return rc;
+	}
 	at->lost = event->lost;
 	return vz_steps_tell(visitor->lost, s, at);
 }
@@ -85,6 +88,7 @@ static inline __attribute__((always_inline)) int vz_steps_play(struct vz_steps *
 		rc = vz_steps_resume(s, &at);
 	if (rc < 0)
 		return rc;
+	at.entry = s->entry;
 	while ((rc = vz_decoder_step(s->decoder, &event)) == 1) {
 		if (vz_unlikely(s->until_ns) && event.ns > s->until_ns) {
 			rc = 0;
