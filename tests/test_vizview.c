@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attach/blockfile.h"
 #include "tests/kit_trace.h"
 
 static char dir[] = "/tmp/vizview-test-XXXXXX";
@@ -176,4 +177,31 @@ Test(vizview, json_is_one_object_on_one_line, .init = setup, .fini = teardown)
 			 verbs[i]);
 		cr_expect_eq(run(args, text, sizeof(text)), 0, "%s: %s", verbs[i], text);
 	}
+}
+
+/* A browser would not thank for it; who wants it says so. */
+Test(vizview, a_page_that_would_be_huge_is_asked_for, .init = setup, .fini = teardown)
+{
+	const struct vz_file_header header = { .pid = 1 };
+	struct vz_block head = { .type = VZ_BLOCK_EVENTS, .count = 20000000 };
+	struct vz_blockfile file;
+	char path[64], text[65536];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/huge.viz", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	vz_blockfile_init(&file, fd, &header);
+	vz_blockfile_put_raw(&file, &head, (const uint8_t *)"x", 1);
+	cr_assert_eq(file.error, 0);
+	vz_blockfile_fini(&file);
+	close(fd);
+	cr_assert_eq(run("export huge.viz --format html", text, sizeof(text)), 1);
+	cr_expect_not_null(strstr(text, "huge.viz would be a page of about 85.83 MiB"), "%s", text);
+	cr_expect_not_null(strstr(text, "  why: it has 20,000,000 calls"));
+	cr_expect_not_null(strstr(text, "  try: --limit 10000000"));
+	snprintf(path, sizeof(path), "%s/huge.html", dir);
+	cr_expect_neq(access(path, F_OK), 0);
+	cr_assert_eq(run("export huge.viz --format html --limit 0", text, sizeof(text)), 0, "%s",
+		     text);
+	cr_expect_eq(access(path, F_OK), 0);
 }

@@ -131,8 +131,8 @@ static void put_warnings(struct vz_out *out, const struct vz_reader *r, const st
 		     "bounds",
 		     vz_human_count(lost).s);
 	if (d->calls && d->directory)
-		warn(&w, "the whole trace would make this file larger than a browser opens quickly",
-		     "vizview export FILE --format html --limit 0, or vizview FILE",
+		warn(&w, "it was exported with a limit, or a part of the trace was chosen",
+		     "vizview export FILE --format html --limit 0",
 		     "only %s of %s calls are in this file",
 		     vz_human_count(d->directory->entries).s, vz_human_count(d->calls).s);
 	vz_out_char(out, ']');
