@@ -6,7 +6,7 @@
 #include "tests/kit_serve.h"
 
 /* What other users see in the list of processes leads to the page once, to one of us. */
-Test(serve, the_browser_is_given_an_address_that_works_once, .init = setup, .fini = teardown)
+Test(serve_life, the_browser_is_given_an_address_that_works_once, .init = setup, .fini = teardown)
 {
 	char script[96], said[96], text[512] = "", request[512];
 	char *arguments[] = { trace, NULL };
@@ -46,7 +46,7 @@ Test(serve, the_browser_is_given_an_address_that_works_once, .init = setup, .fin
 	cr_expect_eq(kit_server_end(&s, SIGINT), 0);
 }
 
-Test(serve, each_signal_ends_it_with_0, .init = setup, .fini = teardown)
+Test(serve_life, each_signal_ends_it_with_0, .init = setup, .fini = teardown)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	char *arguments[] = { trace, NULL };
@@ -58,7 +58,7 @@ Test(serve, each_signal_ends_it_with_0, .init = setup, .fini = teardown)
 	}
 }
 
-Test(serve, a_port_that_is_taken, .init = setup, .fini = teardown)
+Test(serve_life, a_port_that_is_taken, .init = setup, .fini = teardown)
 {
 	char port[16], text[1024] = "", command[256];
 	FILE *f;
@@ -77,7 +77,7 @@ Test(serve, a_port_that_is_taken, .init = setup, .fini = teardown)
 	cr_expect_not_null(strstr(text, "  try: without --port"));
 }
 
-Test(serve, a_trace_that_is_cut_while_it_is_shown, .init = setup, .fini = teardown)
+Test(serve_life, a_trace_that_is_cut_while_it_is_shown, .init = setup, .fini = teardown)
 {
 	const uint32_t numbers[] = { 20 };
 	struct kit_answer a;
@@ -86,4 +86,35 @@ Test(serve, a_trace_that_is_cut_while_it_is_shown, .init = setup, .fini = teardo
 	kit_http_post(&server, "events", numbers, sizeof(numbers), &a);
 	kit_answer_free(&a);
 	cr_expect_eq(kit_server_end(&server, 0), 1);
+}
+
+Test(serve_life, an_index_that_cannot_be_made_is_explained, .init = setup, .fini = teardown)
+{
+	char index[128], *arguments[] = { other, NULL };
+	struct kit_server s;
+	struct kit_answer a;
+
+	/* What is in its place is no file, and neither is the cache. */
+	save_trace(other, 3);
+	snprintf(index, sizeof(index), "%si", other);
+	cr_assert_eq(mkdir(index, 0700), 0);
+	setenv("XDG_CACHE_HOME", "/dev/null", 1);
+	cr_assert(kit_server_start(&s, arguments));
+	for (int i = 0; i < 200; i++, usleep(20000)) {
+		kit_http_get(&s, "progress", &a);
+		if (a.status != 200)
+			break;
+		kit_answer_free(&a);
+	}
+	cr_expect_eq(a.status, 500);
+	cr_expect(!strncmp((char *)a.body, "vizview: ", 9), "%s", (char *)a.body);
+	cr_expect_not_null(strstr((char *)a.body, "\n  why: "), "%s", (char *)a.body);
+	kit_answer_free(&a);
+	kit_http_get(&s, "tiles", &a);
+	cr_expect_eq(a.status, 405);
+	kit_answer_free(&a);
+	kit_http_post(&s, "tiles", "", 0, &a);
+	cr_expect_eq(a.status, 500);
+	kit_answer_free(&a);
+	cr_expect_eq(kit_server_end(&s, SIGTERM), 0);
 }

@@ -157,7 +157,7 @@ struct MHD_Response *vz_body_functions(struct vz_site *site, struct vz_request *
 static bool index_has_failed(const struct vz_site *site, struct vz_request *request)
 {
 	if (site->index_state == VZ_SITE_FAILED)
-		refuse(request, MHD_HTTP_INTERNAL_SERVER_ERROR, site->trouble.what);
+		refuse(request, MHD_HTTP_INTERNAL_SERVER_ERROR, site->trouble);
 	return site->index_state == VZ_SITE_FAILED;
 }
 

@@ -19,7 +19,7 @@ struct vz_request {
 	uint8_t *body; /* of a POST; a function that keeps it sets it to NULL */
 	size_t bytes, cap;
 	unsigned status; /* of the answer */
-	const char *why; /* if it is not 200: one line for people */
+	const char *why; /* if it is not 200: for people */
 	bool newer;      /* a file is newer than the recording */
 };
 

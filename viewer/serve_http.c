@@ -203,8 +203,9 @@ static enum MHD_Result refuse(const struct vz_http *http, struct MHD_Connection 
 			      const char *why)
 {
 	struct MHD_Response *response;
-	char text[320];
-	int n = snprintf(text, sizeof(text), "vizview: %s\n", why);
+	char text[VZ_TROUBLE_BYTES + 16];
+	int n = snprintf(text, sizeof(text), "%s%s\n",
+			 strncmp(why, "vizview: ", 9) ? "vizview: " : "", why);
 
 	response = MHD_create_response_from_buffer((size_t)n, text, MHD_RESPMEM_MUST_COPY);
 	if (!response)

@@ -101,27 +101,33 @@ static int open_index(struct vz_site *site)
 	return rc;
 }
 
+static void index_failed(struct vz_site *site, const struct vz_trouble *trouble)
+{
+	site->index_state = VZ_SITE_FAILED;
+	vz_trouble_text(trouble, site->trouble);
+}
+
 static void poll_index(struct vz_site *site)
 {
+	struct vz_trouble trouble = { 0 };
 	int rc;
 
 	if (site->index_state != VZ_SITE_WORKING)
 		return;
-	rc = vz_index_job_poll(site->job, &site->done, &site->trouble);
+	rc = vz_index_job_poll(site->job, &site->done, &trouble);
 	if (rc > 0)
 		return;
 	vz_index_job_free(site->job);
 	site->job = NULL;
-	if (rc == 0)
-		rc = open_index(site);
-	else
-		site->index_state = VZ_SITE_FAILED;
-	if (rc < 0 && site->index_state == VZ_SITE_WORKING) {
-		vz_trouble_set(&site->trouble, -rc, "the index cannot be used");
-		vz_trouble_why(&site->trouble, "it was made, but the trace has changed since");
-		vz_trouble_try(&site->trouble, "vizview FILE again");
-		site->index_state = VZ_SITE_FAILED;
+	if (rc == 0 && open_index(site) < 0) {
+		rc = vz_trouble_set(&trouble, ESTALE, "the index cannot be used");
+		vz_trouble_why(&trouble, "it was made, but the trace has changed since");
+		vz_trouble_try(&trouble, "vizview again");
 	}
+	if (rc == -EROFS || rc == -EACCES || rc == -ENOSPC)
+		vz_trouble_try(&trouble, "XDG_CACHE_HOME=a folder with room, and vizview again");
+	if (rc < 0)
+		index_failed(site, &trouble);
 }
 
 /* ---- both ---- */

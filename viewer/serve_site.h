@@ -29,10 +29,10 @@ struct vz_site {
 	struct vz_files files;
 
 	enum vz_site_state index_state;
-	struct vz_index_job *job;  /* WORKING */
-	double done;               /* 0 to 1 */
-	struct vz_index *index;    /* READY */
-	struct vz_trouble trouble; /* FAILED */
+	struct vz_index_job *job;       /* WORKING */
+	double done;                    /* 0 to 1 */
+	struct vz_index *index;         /* READY */
+	char trouble[VZ_TROUBLE_BYTES]; /* FAILED: lines for people */
 
 	enum vz_site_state compare_state; /* FAILED: also if there is nothing to compare with */
 	pid_t compare_pid;                /* WORKING */

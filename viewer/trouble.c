@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 int vz_trouble_set(struct vz_trouble *trouble, int rc, const char *what, ...)
@@ -35,15 +36,22 @@ void vz_trouble_try(struct vz_trouble *trouble, const char *fmt, ...)
 	va_end(ap);
 }
 
+void vz_trouble_text(const struct vz_trouble *trouble, char *buf)
+{
+	snprintf(buf, VZ_TROUBLE_BYTES, "vizview: %s%s%s%s%s", trouble->what,
+		 trouble->why[0] ? "\n  why: " : "", trouble->why,
+		 trouble->hint[0] ? "\n  try: " : "", trouble->hint);
+}
+
 void vz_trouble_print(const struct vz_trouble *trouble)
 {
-	char text[1024];
-	int n = snprintf(text, sizeof(text), "vizview: %s\n%s%s%s%s%s%s", trouble->what,
-			 trouble->why[0] ? "  why: " : "", trouble->why,
-			 trouble->why[0] ? "\n" : "", trouble->hint[0] ? "  try: " : "",
-			 trouble->hint, trouble->hint[0] ? "\n" : "");
+	char text[VZ_TROUBLE_BYTES + 1];
+	size_t n;
 
+	vz_trouble_text(trouble, text);
+	n = strlen(text);
+	text[n] = '\n';
 	/* Nobody is left to tell if this does not work. */
-	if (n > 0 && write(STDERR_FILENO, text, (size_t)n) < 0)
+	if (write(STDERR_FILENO, text, n + 1) < 0)
 		return;
 }

@@ -22,6 +22,12 @@ void vz_trouble_why(struct vz_trouble *trouble, const char *fmt, ...)
 void vz_trouble_try(struct vz_trouble *trouble, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+enum {
+	VZ_TROUBLE_BYTES = 1024,
+};
+
+/** The three lines, without a line end behind, into BUF of VZ_TROUBLE_BYTES. */
+void vz_trouble_text(const struct vz_trouble *trouble, char *buf);
 /** Write the three lines to standard error. */
 void vz_trouble_print(const struct vz_trouble *trouble);
 
