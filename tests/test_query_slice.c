@@ -199,6 +199,10 @@ static void check_details(struct kit_query *k, uint32_t track, uint32_t self, bo
 	naive_details(c, self, &w);
 	check_stack(c, self, r);
 	if (whole)
+		cr_assert_eq(r->entry, self, "call %.0f instead of %u", r->entry, self);
+	else
+		cr_assert(r->entry < 0 || r->entry == self);
+	if (whole)
 		cr_assert_eq(r->descendants, (double)w.descendants);
 	if (r->self_ns >= 0) {
 		cr_assert_eq(r->self_ns, (double)w.self, "self %.0f instead of %llu", r->self_ns,

@@ -183,6 +183,7 @@ struct vzq_result {
 	uint32_t nslices;
 	struct vzq_slice *slices;
 	double self_ns, children, descendants; /* -1: unknown */
+	double entry; /* number of the call in its track, see VZ_BLOCK_ARGS; -1: unknown */
 	struct vzq_callees callees;
 	struct vzt_records records;
 	struct vzt_samples samples;

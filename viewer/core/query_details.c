@@ -46,6 +46,8 @@ struct details_job {
 	struct vzq_locate locate;
 	struct vzq_resolve resolve;
 	uint64_t start, end;
+	uint64_t entered; /* in the block where it begins, before it */
+	bool numbered;    /* it begins there */
 	struct vzq_cover cover;
 	bool middle;  /* there are blocks of which only summaries are used */
 	bool unknown; /* some of them could not be read, or do not tell */
@@ -208,8 +210,16 @@ static int take_funcs(struct details_job *j, const struct vzq_item *item, const 
 static int locate_enter(void *ctx, const struct vz_visit *at)
 {
 	struct details_job *j = ctx;
+	bool began = !j->known, found = j->locate.found;
+	int rc = vzq_locate_enter(&j->locate, at);
 
-	return vzq_locate_enter(&j->locate, at);
+	if (j->known)
+		j->known--;
+	if (j->locate.found != found)
+		j->numbered = began;
+	else if (!found && began)
+		j->entered++;
+	return rc;
 }
 
 static int locate_leave(void *ctx, const struct vz_visit *at)
@@ -225,11 +235,12 @@ static int take(struct vzq_job *job, const struct vzq_item *item, const uint8_t 
 	static const struct vz_visitor locate = { .enter = locate_enter, .leave = locate_leave };
 	struct details_job *j = (struct details_job *)job;
 	struct vz_line line = { 0 };
-	const struct vzq_scan scan = { .line = &line, .visitor = &locate, .ctx = j };
+	const struct vzq_scan scan = { &line, &locate, j, &j->known };
 	int rc;
 
 	switch (item->tag) {
 	case VZQ_TAG_LOCATE:
+		j->entered = 0;
 		rc = vzq_scan(job->q, item, p, n, &scan);
 		vz_line_fini(&job->q->steps, &line);
 		return rc;
@@ -427,10 +438,28 @@ static int make_counts(struct details_job *j)
 	return rc < 0 ? rc : make_callees(j);
 }
 
+/* Its number in its track; unknown where blocks before it are. */
+static double number_of(const struct details_job *j)
+{
+	uint64_t number = j->entered;
+
+	if (!j->numbered)
+		return -1;
+	for (uint32_t i = 0; i <= j->locate.block; i++) {
+		const struct vzi_block *b = vzq_block_of(j->job.q, j->locate.track, i);
+
+		if (b->flags & VZI_BLOCK_AFTER_HOLE)
+			return -1;
+		number += i < j->locate.block ? b->entries : 0;
+	}
+	return (double)number;
+}
+
 static int make_answer(struct details_job *j)
 {
 	struct vzq_result *r = &j->job.result;
 
+	r->entry = number_of(j);
 	r->bad += j->resolve.unknown;
 	r->slices = j->locate.stack;
 	r->nslices = j->locate.depth + 1;

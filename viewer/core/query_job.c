@@ -12,6 +12,7 @@ void *vzq_job_new(struct vzq *q, size_t size)
 	if (job) {
 		job->q = q;
 		job->result.self_ns = job->result.children = job->result.descendants = -1;
+		job->result.entry = -1;
 	}
 	return job;
 }

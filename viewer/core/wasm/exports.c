@@ -28,6 +28,7 @@ VZX_EXPORT const uint32_t *vzx_layout(void)
 		offsetof(struct vzq_tree, other), offsetof(struct vzq_tree, pruned),
 		AT(busy_ns), AT(lost), AT(nvalues), AT(keys), AT(values), AT(exact),
 		AT(nslices), AT(slices), AT(self_ns), AT(children), AT(descendants),
+		AT(entry),
 		AT(callees.n), AT(callees.fn), AT(callees.calls), AT(callees.total), AT(callees.self),
 		AT(records), AT(samples.n), AT(samples.t), AT(samples.min), AT(samples.max),
 		AT(samples.last),

@@ -58,7 +58,7 @@ const LAYOUT = [
 	'treeSelf', 'treeTotal',
 	'treeOther', 'treePruned',
 	'busy', 'lost', 'nvalues', 'keys', 'values', 'exact',
-	'nslices', 'slices', 'self', 'children', 'descendants',
+	'nslices', 'slices', 'self', 'children', 'descendants', 'entry',
 	'callees', 'calleeFn', 'calleeCalls', 'calleeTotal', 'calleeSelf',
 	'records', 'samples', 'sampleT', 'sampleMin', 'sampleMax',
 	'sampleLast',

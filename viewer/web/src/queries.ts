@@ -144,7 +144,7 @@ export class Queries {
 				...stack[stack.length - 1], self: known(core.value(result, 'self')),
 				children: known(core.value(result, 'children')), descendants: known(core.value(result, 'descendants')),
 				stack, callees: Array.from(fn, (f, i) => ({ fn: f, calls: calls[i], total: total[i], self: self[i] })),
-				args: null as Record<string, unknown> | null, entry: null as number | null,
+				args: null as Record<string, unknown> | null, entry: known(core.value(result, 'entry')),
 			};
 		});
 		if (!found) return null;
