@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "viewer/callargs.h"
 #include "viewer/export.h"
+#include "viewer/intern.h"
+#include "viewer/samples.h"
 
 enum {
 	/* Trace */
@@ -25,6 +28,7 @@ enum {
 	PACKET_TRACK_EVENT = 11,
 	PACKET_INTERNED_DATA = 12,
 	PACKET_SEQUENCE_FLAGS = 13,
+	PACKET_CLOCK_ID = 58,
 	PACKET_DEFAULTS = 59,
 	PACKET_TRACK_DESCRIPTOR = 60,
 	/* TracePacketDefaults */
@@ -41,6 +45,7 @@ enum {
 	TRACK_PROCESS = 3,
 	TRACK_THREAD = 4,
 	TRACK_PARENT = 5,
+	TRACK_COUNTER = 8,
 	PROCESS_PID = 1,
 	PROCESS_NAME = 6,
 	THREAD_PID = 1,
@@ -52,6 +57,8 @@ enum {
 	EVENT_NAME_IID = 10,
 	EVENT_TRACK = 11,
 	EVENT_NAME = 23,
+	EVENT_DOUBLE_VALUE = 44,
+	ANNOTATION_JSON = 9,
 	ANNOTATION_STRING = 6,
 	ANNOTATION_NAME = 10,
 	ANNOTATION_UINT = 3,
@@ -70,10 +77,11 @@ enum {
 	SLICE_BEGIN = 1,
 	SLICE_END = 2,
 	INSTANT = 3,
-	UUID_PROCESS = 1,
-	UUID_FIRST_TRACK = 2,
+	COUNTER = 4,
+	UUID_FIRST_PROCESS = 1, /* those of tracks follow */
 	MESSAGE_BYTES = 8192, /* the longest is a name of 6 KiB */
 	NAME_BYTES = 6144,
+	ARGS_BYTES = 7000,
 };
 
 /* A message under construction; its length comes before it, so inner ones are built apart. */
@@ -91,6 +99,9 @@ struct perfetto {
 	uint32_t sequence;
 	uint64_t *ns;     /* for each track: time of its last packet */
 	uint64_t base_ns; /* of the first tie; before all events */
+	const struct vz_select *select;
+	struct vz_callargs *args;
+	uint8_t *threads; /* by place: 1 if it is the first track of a thread */
 };
 
 static void put_varint(struct message *m, uint64_t v)
@@ -142,17 +153,44 @@ static void write_packet(struct perfetto *p, const struct message *m)
 
 /* ---- descriptors ---- */
 
-static void write_process(struct perfetto *p)
+static uint64_t uuid_of(const struct perfetto *p, uint32_t place)
 {
+	return (uint64_t)UUID_FIRST_PROCESS + vz_reader_nprocesses(p->reader) + place;
+}
+
+static void write_process(struct perfetto *p, uint32_t i)
+{
+	const struct vz_process *of = vz_reader_process(p->reader, i);
 	struct message process = { 0 }, track = { 0 }, packet = { 0 };
 
-	put_uint(&process, PROCESS_PID, vz_reader_header(p->reader)->pid);
-	put_text(&process, PROCESS_NAME, vz_export_process(p->reader));
-	put_uint(&track, TRACK_UUID, UUID_PROCESS);
+	put_uint(&process, PROCESS_PID, of->pid);
+	put_text(&process, PROCESS_NAME,
+		 of->name[0] || i ? of->name : vz_export_process(p->reader));
+	put_uint(&track, TRACK_UUID, UUID_FIRST_PROCESS + (uint64_t)i);
 	put_message(&track, TRACK_PROCESS, &process);
 	put_uint(&packet, PACKET_SEQUENCE_ID, 1);
 	put_message(&packet, PACKET_TRACK_DESCRIPTOR, &track);
 	write_packet(p, &packet);
+}
+
+/* Perfetto has one track of calls for each thread; what else goes by its tid is named. */
+static int find_threads(struct perfetto *p)
+{
+	const uint32_t special = VZ_TRACK_INSTANTS | VZ_TRACK_ASYNC | VZ_TRACK_COUNTER;
+	struct vz_pairs threads = { 0 };
+	int rc = 0;
+
+	for (uint32_t i = 0; i < vz_reader_ntracks(p->reader) && rc == 0; i++) {
+		const struct vz_thread_track *t = vz_reader_track(p->reader, i);
+		uint32_t known = threads.n, row;
+
+		if (t->stack_key || !t->tid || t->flags & special)
+			continue;
+		rc = vz_pairs_row(&threads, t->process, t->tid, &row);
+		p->threads[i] = threads.n > known;
+	}
+	vz_pairs_fini(&threads);
+	return rc;
 }
 
 static void put_clock(struct message *snapshot, unsigned id, uint64_t ns, bool incremental)
@@ -173,10 +211,12 @@ static void write_track(struct perfetto *p, uint32_t place)
 	char title[1024];
 
 	vz_reader_track_title(t, title, sizeof(title));
-	put_uint(&track, TRACK_UUID, UUID_FIRST_TRACK + (uint64_t)place);
-	put_uint(&track, TRACK_PARENT, UUID_PROCESS);
-	if (t->tid && !t->stack_key) {
-		put_uint(&thread, THREAD_PID, vz_reader_header(p->reader)->pid);
+	put_uint(&track, TRACK_UUID, uuid_of(p, place));
+	put_uint(&track, TRACK_PARENT, UUID_FIRST_PROCESS + (uint64_t)t->process);
+	if (t->flags & VZ_TRACK_COUNTER)
+		put_message(&track, TRACK_COUNTER, &thread);
+	if (p->threads[place]) {
+		put_uint(&thread, THREAD_PID, vz_reader_process(p->reader, t->process)->pid);
 		put_uint(&thread, THREAD_TID, t->tid);
 		put_text(&thread, THREAD_NAME, title);
 		put_message(&track, TRACK_THREAD, &thread);
@@ -225,7 +265,7 @@ static int begin(void *ctx, const struct vz_visit *at)
 
 	p->block++;
 	p->sequence = at->place + 1;
-	put_uint(&event, EVENT_TRACK, UUID_FIRST_TRACK + (uint64_t)at->place);
+	put_uint(&event, EVENT_TRACK, uuid_of(p, at->place));
 	put_uint(&defaults, DEFAULTS_CLOCK_ID, CLOCK_OURS);
 	put_message(&defaults, DEFAULTS_TRACK_EVENT, &event);
 	put_uint(&packet, PACKET_SEQUENCE_ID, p->sequence);
@@ -275,6 +315,41 @@ static int intern(struct perfetto *p, uint32_t function, struct message *packet)
 	return 0;
 }
 
+static void annotate(struct message *event, const char *name, const char *text)
+{
+	struct message annotation;
+
+	annotation.n = 0;
+	put_text(&annotation, ANNOTATION_NAME, name);
+	put_text(&annotation, ANNOTATION_STRING, text);
+	put_message(event, EVENT_ANNOTATION, &annotation);
+}
+
+/* The arguments as one annotation of JSON; the longest are left out, and that is said. */
+static void put_args(struct perfetto *p, const struct vz_visit *at, struct message *event)
+{
+	struct message annotation;
+	const char *args;
+	size_t n;
+
+	if (at->entry >= VZ_NO_ENTRY || !vz_callargs_any(p->args))
+		return;
+	args = vz_callargs_get(p->args, at->place, at->entry, &n);
+	if (args && n > ARGS_BYTES)
+		annotate(event, "note", "its arguments are too long to be here");
+	if (!args || n > ARGS_BYTES)
+		return;
+	annotation.n = 0;
+	put_text(&annotation, ANNOTATION_NAME, "args");
+	put_bytes(&annotation, ANNOTATION_JSON, args, n);
+	put_message(event, EVENT_ANNOTATION, &annotation);
+}
+
+static bool is_instant(const struct perfetto *p, const struct vz_visit *at)
+{
+	return (vz_reader_track(p->reader, at->place)->flags & VZ_TRACK_INSTANTS) != 0;
+}
+
 static int enter(void *ctx, const struct vz_visit *at)
 {
 	struct perfetto *p = ctx;
@@ -287,21 +362,19 @@ static int enter(void *ctx, const struct vz_visit *at)
 	if (rc < 0)
 		return rc;
 	event.n = 0;
-	put_uint(&event, EVENT_TYPE, SLICE_BEGIN);
+	put_uint(&event, EVENT_TYPE, is_instant(p, at) ? INSTANT : SLICE_BEGIN);
 	put_uint(&event, EVENT_NAME_IID, function + 1u);
+	put_args(p, at, &event);
+	if (packet.n + event.n + 32 > MESSAGE_BYTES) {
+		/* A long name and long arguments have no room together. */
+		event.n = 0;
+		put_uint(&event, EVENT_TYPE, is_instant(p, at) ? INSTANT : SLICE_BEGIN);
+		put_uint(&event, EVENT_NAME_IID, function + 1u);
+		annotate(&event, "note", "its arguments are too long to be here");
+	}
 	put_message(&packet, PACKET_TRACK_EVENT, &event);
 	write_packet(p, &packet);
 	return p->out->error;
-}
-
-static void annotate(struct message *event, const char *name, const char *text)
-{
-	struct message annotation;
-
-	annotation.n = 0;
-	put_text(&annotation, ANNOTATION_NAME, name);
-	put_text(&annotation, ANNOTATION_STRING, text);
-	put_message(event, EVENT_ANNOTATION, &annotation);
 }
 
 static int leave(void *ctx, const struct vz_visit *at)
@@ -310,6 +383,8 @@ static int leave(void *ctx, const struct vz_visit *at)
 	const char *note = vz_export_note(at->stack[at->depth - 1].symbol, at->how);
 	struct message packet, event;
 
+	if (is_instant(p, at))
+		return 0;
 	begin_packet(p, &packet, at->ns);
 	event.n = 0;
 	put_uint(&event, EVENT_TYPE, SLICE_END);
@@ -346,7 +421,9 @@ static int write_descriptors(struct perfetto *p)
 	uint32_t ntracks = vz_reader_ntracks(p->reader);
 
 	p->ns = calloc(ntracks + 1u, sizeof(*p->ns));
-	if (!p->ns)
+	p->threads = calloc(ntracks + 1u, 1);
+	p->args = vz_callargs_new(p->reader);
+	if (!p->ns || !p->threads || !p->args || find_threads(p) < 0)
 		return -ENOMEM;
 	p->base_ns = vz_reader_header(p->reader)->start_mono_ns;
 	for (uint32_t i = 0; i < vz_reader_nblocks(p->reader); i++)
@@ -354,11 +431,37 @@ static int write_descriptors(struct perfetto *p)
 			p->base_ns = vz_reader_block(p->reader, i)->t0_ns;
 	p->base_ns -= p->base_ns > ntracks ? ntracks + 1u : p->base_ns;
 	write_wall_clock(p);
-	write_process(p);
+	for (uint32_t i = 0; i < vz_reader_nprocesses(p->reader); i++)
+		write_process(p, i);
 	for (uint32_t i = 0; i < ntracks; i++) {
+		if (!vz_select_track(p->select, p->reader, i))
+			continue;
 		write_track(p, i);
 		write_clock(p, i);
 	}
+	return p->out->error;
+}
+
+/* With a timestamp of its own for each value: they come in long stretches, track by track. */
+static int sample(void *ctx, uint32_t place, uint64_t ns, double value)
+{
+	struct perfetto *p = ctx;
+	const struct vz_select *s = p->select;
+	struct message packet = { .n = 0 }, event = { .n = 0 };
+
+	if (ns < s->from_ns || (s->until_ns && ns > s->until_ns) ||
+	    !vz_select_track(s, p->reader, place))
+		return 0;
+	put_uint(&event, EVENT_TYPE, COUNTER);
+	put_uint(&event, EVENT_TRACK, uuid_of(p, place));
+	put_varint(&event, EVENT_DOUBLE_VALUE << 3 | 1);
+	memcpy(event.p + event.n, &value, sizeof(value));
+	event.n += sizeof(value);
+	put_uint(&packet, PACKET_TIMESTAMP, ns);
+	put_uint(&packet, PACKET_CLOCK_ID, CLOCK_BOOTTIME);
+	put_uint(&packet, PACKET_SEQUENCE_ID, place + 1u);
+	put_message(&packet, PACKET_TRACK_EVENT, &event);
+	write_packet(p, &packet);
 	return p->out->error;
 }
 
@@ -374,13 +477,18 @@ int vz_export_perfetto(struct vz_reader *r, const struct vz_export_options *opti
 	const struct vz_walk_limits limits = {
 		.place = VZ_ALL_TRACKS,
 		.until_ns = vz_export_until(r, options->max_calls),
+		.entries = true,
 		.select = &options->select,
 	};
-	struct perfetto p = { .reader = r, .out = out };
+	struct perfetto p = { .reader = r, .out = out, .select = &options->select };
 	int rc = write_descriptors(&p);
 
 	if (rc == 0)
 		rc = vz_walk(r, &limits, &visitor, &p);
+	if (rc == 0)
+		rc = vz_samples_walk(r, sample, &p);
+	vz_callargs_free(p.args);
+	free(p.threads);
 	free(p.ns);
 	free(p.named);
 	return rc;

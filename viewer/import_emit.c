@@ -405,8 +405,8 @@ static void put_facts(struct emit *e)
 
 	snprintf(text, sizeof(text), "%s by vizview " VZ_VERSION, file_name(im->path));
 	vz_writer_fact(e->w, "imported from", text);
-	if (im->tracks.nprocesses && first->name)
-		vz_writer_fact(e->w, "comm", first->name);
+	vz_writer_fact(e->w, "comm",
+		       im->tracks.nprocesses && first->name ? first->name : file_name(im->path));
 	for (uint32_t i = 0; i < im->nfacts; i++) {
 		snprintf(text, sizeof(text), "of the file: %s", im->facts[i].key);
 		vz_writer_fact(e->w, text, im->facts[i].value);
