@@ -40,6 +40,7 @@ struct candidate {
 
 struct growing {
 	const struct vzq_forest *f;
+	const uint32_t *parents, *fns;
 	const struct vzq_acc *acc;
 	uint32_t nacc, fn;
 	bool callers;
@@ -58,7 +59,7 @@ struct growing {
 
 static bool is_top(const struct growing *g, uint32_t path)
 {
-	return path && vzq_forest_fn(g->f, path) == g->fn;
+	return path && g->fns[path] == g->fn;
 }
 
 /* ---- groups ---- */
@@ -102,7 +103,7 @@ static void set_node(struct growing *g, uint32_t parent, const struct candidate 
 /* Where MEMBER may go from here: one step up, or each path above it in turn; 0: nowhere. */
 static uint32_t first_step(const struct growing *g, const struct member *m)
 {
-	return g->callers ? vzq_forest_parent(g->f, m->at) : g->child[m->at];
+	return g->callers ? g->parents[m->at] : g->child[m->at];
 }
 
 static uint32_t next_step(const struct growing *g, uint32_t at)
@@ -139,7 +140,7 @@ static void choose(struct growing *g, uint32_t parent)
 
 static void place(struct growing *g, const struct member *m, uint32_t at)
 {
-	struct candidate *c = candidate_of(g, vzq_forest_fn(g->f, at));
+	struct candidate *c = candidate_of(g, g->fns[at]);
 
 	if (c->shown)
 		g->next.members[c->first + c->n++] = (struct member){ path_of(g, m, at), at };
@@ -153,8 +154,7 @@ static void split(struct growing *g, const struct group *group)
 	for (uint32_t i = 0; i < group->n; i++)
 		for (uint32_t at = first_step(g, &members[i]); at; at = next_step(g, at))
 			if (g->callers || g->occurs[at])
-				add(g, candidate_of(g, vzq_forest_fn(g->f, at)),
-				    path_of(g, &members[i], at));
+				add(g, candidate_of(g, g->fns[at]), path_of(g, &members[i], at));
 	choose(g, group->node);
 	for (uint32_t i = 0; i < group->n; i++)
 		for (uint32_t at = first_step(g, &members[i]); at; at = next_step(g, at))
@@ -233,8 +233,8 @@ static int growing_init(struct growing *g)
 	uint32_t functions = g->fn + 1;
 
 	for (uint32_t i = 1; i < g->nacc; i++)
-		if (vzq_forest_fn(g->f, i) >= functions)
-			functions = vzq_forest_fn(g->f, i) + 1;
+		if (g->fns[i] >= functions)
+			functions = g->fns[i] + 1;
 	g->total = vzq_tree_totals(g->f, g->acc, g->nacc);
 	g->occurs = vzq_tree_occurs(g->f, g->acc, g->nacc);
 	g->inner = calloc(g->nacc, 1);
@@ -246,13 +246,13 @@ static int growing_init(struct growing *g)
 	    !g->candidates || !new_level(&g->now, g->nacc) || !new_level(&g->next, g->nacc))
 		return -ENOMEM;
 	for (uint32_t i = g->nacc; i-- > 1;) {
-		uint32_t parent = vzq_forest_parent(g->f, i);
+		uint32_t parent = g->parents[i];
 
 		g->sibling[i] = g->child[parent];
 		g->child[parent] = i;
 	}
 	for (uint32_t i = 1; i < g->nacc; i++) {
-		uint32_t parent = vzq_forest_parent(g->f, i);
+		uint32_t parent = g->parents[i];
 
 		g->inner[i] = g->inner[parent] || is_top(g, parent);
 	}
@@ -262,7 +262,12 @@ static int growing_init(struct growing *g)
 int vzq_butterfly_make(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc,
 		       uint32_t fn, struct vzq_tree ret[2])
 {
-	struct growing g = { .f = f, .acc = acc, .nacc = nacc, .fn = fn };
+	struct growing g = { .f = f,
+			     .parents = vzq_forest_parents(f),
+			     .fns = vzq_forest_fns(f),
+			     .acc = acc,
+			     .nacc = nacc,
+			     .fn = fn };
 	int rc = growing_init(&g);
 
 	for (int i = VZQ_CALLERS; i <= VZQ_CALLEES && rc == 0; i++) {

@@ -329,7 +329,7 @@ static uint32_t own_path(const struct details_job *j)
 	for (uint32_t i = 0; i <= j->locate.depth && node != VZQ_NO_PATH; i++) {
 		uint32_t fn = j->locate.stack[i].fn;
 
-		if (!node || vzq_forest_fn(f, node) != fn)
+		if (!node || vzq_forest_fns(f)[node] != fn)
 			node = vzq_forest_child(f, j->locate.track, node, fn);
 	}
 	return node;
@@ -362,10 +362,10 @@ static int add_middle(struct details_job *j)
 	int rc = total ? 0 : -ENOMEM;
 
 	for (uint32_t i = 1; i < j->nacc && rc == 0; i++) {
-		uint32_t fn = vzq_forest_fn(f, i);
+		uint32_t fn = vzq_forest_fns(f)[i];
 		const struct vzq_acc *a = &j->acc[i];
 
-		if (vzq_forest_parent(f, i) != j->path || (!total[i] && !a->calls && !a->resumes))
+		if (vzq_forest_parents(f)[i] != j->path || (!total[i] && !a->calls && !a->resumes))
 			continue;
 		rc = have_callee(j, fn);
 		if (rc < 0)

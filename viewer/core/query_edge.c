@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	UNKEPT = 1u << 31,
@@ -22,7 +23,9 @@ void vzq_edge_fini(struct vzq_edge *e)
 	if (e->q)
 		vz_line_fini(&e->q->steps, &e->line);
 	free(e->path);
+	free(e->cache);
 	e->path = NULL;
+	e->cache = NULL;
 }
 
 static uint32_t function_of(const struct vz_open_frame *frame)
@@ -30,15 +33,28 @@ static uint32_t function_of(const struct vz_open_frame *frame)
 	return frame->symbol >> VZ_SYMBOL_SHIFT;
 }
 
-static uint32_t path_above(const struct vzq_edge *e, uint32_t fn)
+static uint32_t find_path(const struct vzq_edge *e, uint32_t node, uint32_t fn)
 {
-	uint32_t node = e->depth ? e->path[e->depth - 1] : 0;
 	uint32_t child;
 
-	if (node & UNKEPT || (node && vzq_forest_fn(e->q->forest, node) == fn))
+	if (node && vzq_forest_fns(e->q->forest)[node] == fn)
 		return node;
 	child = vzq_forest_child(e->q->forest, e->track, node, fn);
 	return child < e->nacc ? child : node | UNKEPT;
+}
+
+/* The same few paths come again and again, and the tree is larger than a processor's caches. */
+static uint32_t path_above(const struct vzq_edge *e, uint32_t fn)
+{
+	uint32_t node = e->depth ? e->path[e->depth - 1] : 0;
+	struct vzq_edge_hit *hit;
+
+	if (node & UNKEPT)
+		return node;
+	hit = &e->cache[(node * 31 + fn) % VZQ_EDGE_CACHE];
+	if (hit->node != node || hit->fn != fn)
+		*hit = (struct vzq_edge_hit){ node, fn, find_path(e, node, fn) };
+	return hit->above;
 }
 
 static int push(struct vzq_edge *e, uint32_t fn)
@@ -247,7 +263,7 @@ static int finish(struct vzq_edge *e, uint32_t i)
 	struct vz_line *line = &e->line;
 	int rc = 0;
 
-	if (i + 1 == track->nblocks) {
+	if (i + 1 == track->nblocks && e->to > track->end_ns) {
 		e->q->steps.visitor = &visitor;
 		e->q->steps.ctx = e;
 		rc = vz_steps_close(&e->q->steps, line, track->end_ns + e->q->head->zero_ns);
@@ -276,9 +292,30 @@ static int take_block(struct vzq_edge *e, const struct vzq_item *item, const uin
 {
 	struct vzq_scan scan = { &e->line, &visitor, e, e->has_line ? NULL : &e->known };
 
-	if (push_line(e) < 0)
+	int rc = push_line(e);
+
+	if (rc < 0)
+		return rc;
+	/* What comes after the range need not be read. */
+	if (e->to < VZQ_MAX_NS && e->to)
+		e->q->steps.until_ns = e->q->head->zero_ns + e->to - 1;
+	rc = vzq_scan(e->q, item, p, n, &scan);
+	e->q->steps.until_ns = 0;
+	return rc;
+}
+
+/* What was found on another track may not have been kept on this one. */
+static int have_cache(struct vzq_edge *e)
+{
+	if (e->cache && e->cached == e->track)
+		return 0;
+	if (!e->cache)
+		e->cache = malloc(VZQ_EDGE_CACHE * sizeof(*e->cache));
+	if (!e->cache)
 		return -ENOMEM;
-	return vzq_scan(e->q, item, p, n, &scan);
+	memset(e->cache, 0xff, VZQ_EDGE_CACHE * sizeof(*e->cache));
+	e->cached = e->track;
+	return 0;
 }
 
 int vzq_edge_take(struct vzq_edge *e, const struct vzq_item *item, const uint8_t *p, size_t n)
@@ -287,6 +324,8 @@ int vzq_edge_take(struct vzq_edge *e, const struct vzq_item *item, const uint8_t
 
 	if (item->tag == VZQ_TAG_BEFORE)
 		return take_before(e, item, p, n);
+	if (e->acc && have_cache(e) < 0)
+		return -ENOMEM;
 	begin(e, item->more);
 	rc = item->tag == VZQ_TAG_UNREADABLE ? take_unreadable(e, item, p, n)
 					     : take_block(e, item, p, n);

@@ -43,6 +43,15 @@ int vzq_table_add(struct vzq_table *t, const struct vzi_tile *tile, const uint8_
 /** What occurs of it. */
 int vzq_table_rows(const struct vzq_table *t, struct vzq_rows *ret);
 
+enum {
+	VZQ_EDGE_CACHE = 1 << 11,
+};
+
+/* The node of a function above another, as found lately. */
+struct vzq_edge_hit {
+	uint32_t node, fn, above;
+};
+
 /* What is counted of a block of which a part is in the range, or that has no summary. */
 struct vzq_edge {
 	struct vzq *q;
@@ -57,6 +66,8 @@ struct vzq_edge {
 	uint64_t limit;    /* those of them that began before are no entries */
 	uint32_t *path;    /* of each frame */
 	uint32_t depth, path_cap;
+	struct vzq_edge_hit *cache; /* VZQ_EDGE_CACHE of them, of track: */
+	uint32_t cached;
 	struct vz_line line; /* the stack */
 	bool has_line;       /* it is that of the block before */
 	bool lost_line;      /* which could not be read after all */

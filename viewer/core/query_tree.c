@@ -68,14 +68,14 @@ uint32_t vzq_forest_size(const struct vzq_forest *f)
 	return f->n;
 }
 
-uint32_t vzq_forest_parent(const struct vzq_forest *f, uint32_t node)
+const uint32_t *vzq_forest_parents(const struct vzq_forest *f)
 {
-	return f->parent[node];
+	return f->parent;
 }
 
-uint32_t vzq_forest_fn(const struct vzq_forest *f, uint32_t node)
+const uint32_t *vzq_forest_fns(const struct vzq_forest *f)
 {
-	return f->fn[node];
+	return f->fn;
 }
 
 /* The slot that holds (PARENT, FN), or the free one where it would be. */

@@ -33,8 +33,9 @@ bool vzq_has_nodes(const struct vzq_forest *f, uint32_t track);
 
 /** Number of nodes so far. */
 uint32_t vzq_forest_size(const struct vzq_forest *f);
-uint32_t vzq_forest_parent(const struct vzq_forest *f, uint32_t node);
-uint32_t vzq_forest_fn(const struct vzq_forest *f, uint32_t node);
+/** Of each node: its parent, its function; valid until a track is added. */
+const uint32_t *vzq_forest_parents(const struct vzq_forest *f);
+const uint32_t *vzq_forest_fns(const struct vzq_forest *f);
 /** The node of FN called from PARENT as far as TRACK kept it, or VZQ_NO_PATH. */
 uint32_t vzq_forest_child(const struct vzq_forest *f, uint32_t track, uint32_t parent, uint32_t fn);
 

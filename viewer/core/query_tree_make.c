@@ -25,6 +25,7 @@ int vzq_tree_init(struct vzq_tree *t, uint32_t n)
 
 uint64_t *vzq_tree_totals(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc)
 {
+	const uint32_t *parents = vzq_forest_parents(f);
 	uint64_t *total = malloc((nacc + 1u) * sizeof(*total));
 
 	if (!total)
@@ -32,12 +33,13 @@ uint64_t *vzq_tree_totals(const struct vzq_forest *f, const struct vzq_acc *acc,
 	for (uint32_t i = 0; i < nacc; i++)
 		total[i] = acc[i].self_ns + acc[i].other_ns;
 	for (uint32_t i = nacc; i-- > 1;)
-		total[vzq_forest_parent(f, i)] += total[i];
+		total[parents[i]] += total[i];
 	return total;
 }
 
 uint8_t *vzq_tree_occurs(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc)
 {
+	const uint32_t *parents = vzq_forest_parents(f);
 	uint8_t *occurs = malloc(nacc + 1u);
 
 	if (!occurs)
@@ -45,7 +47,7 @@ uint8_t *vzq_tree_occurs(const struct vzq_forest *f, const struct vzq_acc *acc, 
 	for (uint32_t i = 0; i < nacc; i++)
 		occurs[i] = acc[i].calls || acc[i].resumes || acc[i].self_ns || acc[i].other_ns;
 	for (uint32_t i = nacc; i-- > 1;)
-		occurs[vzq_forest_parent(f, i)] |= occurs[i];
+		occurs[parents[i]] |= occurs[i];
 	return occurs;
 }
 
@@ -99,8 +101,8 @@ static int fill(struct making *m, struct vzq_tree *ret)
 		if (!m->occurs[i] || m->total[i] < m->least)
 			continue;
 		m->number[i] = n;
-		ret->parent[n] = m->number[vzq_forest_parent(m->f, i)];
-		ret->fn[n] = vzq_forest_fn(m->f, i);
+		ret->parent[n] = m->number[vzq_forest_parents(m->f)[i]];
+		ret->fn[n] = vzq_forest_fns(m->f)[i];
 		set_node(ret, n++, &m->acc[i], m->total[i]);
 	}
 	ret->pruned = m->occur - m->shown;
