@@ -5,7 +5,7 @@ import path from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { group, test } from '../lib/runner.mjs';
 import { serve } from '../lib/server.mjs';
-import { exported, report, title, tracks } from '../lib/trace.mjs';
+import { exported, report, title, tracks, vizview } from '../lib/trace.mjs';
 
 group('engine');
 
@@ -68,6 +68,9 @@ async function fromHtml(world, file, n) {
 		builder.finish();
 	})));
 	const whole = queries.replace({ to: 'replace', id: 0, overview, parts: built });
+	for (const one of all)
+		if (one.class === 'vz-args') source.add({ kind: 'args', track: Number(one['data-track']), first: Number(one['data-first']),
+			last: Number(one['data-last']), packed: new Uint8Array(Buffer.from(one.text, 'base64')) });
 	return { e, directory: whole, functions, ask: asker(queries), damaged: built.reduce((sum, part) => sum + part.damaged, 0), source };
 }
 
@@ -158,3 +161,21 @@ for (const name of ['small', 'scenes', 'lossy'])
 		const one = await html.ask('aggregate', { range }), other = await server.ask('aggregate', { range });
 		t.equal(one.rows, other.rows, 'sums of a range');
 	});
+
+// Arguments of each call by its number among all, as a page asks for them.
+test('details have the arguments of their call, behind the server and in the HTML file', async (t, world) => {
+	const json = path.join(world.scratch, 'arguments.json'), file = path.join(world.scratch, 'arguments.viz');
+	const calls = Array.from({ length: 5000 }, (_, i) => ({ name: `f${i % 7}`, ph: 'X', pid: 1, tid: 1 + i % 2, ts: i * 10, dur: 6,
+		...(i % 3 ? { args: { func_args: { n: i } } } : {}) }));
+	fs.writeFileSync(json, JSON.stringify({ traceEvents: calls }));
+	vizview(world, 'import', json, '-o', file, '--force');
+	const server = await behindServer(t, world, file), html = await fromHtml(world, file, 2);
+	for (const [where, ask] of [['server', server.ask], ['HTML', html.ask]])
+		for (const i of [0, 1, 2, 2500, 4998, 4999]) {
+			const track = server.trace.tracks.findIndex((one) => one.tid === calls[i].tid);
+			const slice = await ask('at', { track, time: i * 10000 + 3000, depth: 0 });
+			if (!t.check(slice, `${where}: call ${i} is there`)) continue;
+			const details = await ask('details', { slice });
+			t.equal(details.args, calls[i].args ?? null, `${where}: arguments of call ${i}`);
+		}
+});
