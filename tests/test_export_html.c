@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -16,6 +18,7 @@
 #include "viewer/core/decode.h"
 #include "viewer/core/format.h"
 #include "viewer/export.h"
+#include "viewer/write.h"
 
 /* ---- the page ---- */
 
@@ -389,21 +392,19 @@ Test(export_html, a_limit_leaves_out_what_is_later)
 	kit_free(kit);
 }
 
-/* A reader of KIT, and an export of it by these options but for paths; free() it. */
-static char *export_with(struct kit *kit, struct vz_export_options *options, size_t *n)
+/* An export of these BYTES by these options but for paths; free() it. */
+static char *export_bytes(const uint8_t *p, size_t bytes, struct vz_export_options *options,
+			  size_t *n)
 {
 	char path[] = "/tmp/vz-html-XXXXXX", index[64];
 	struct vz_trouble trouble;
 	struct vz_out out;
 	struct vz_reader *r;
-	size_t bytes;
-	uint8_t *p = kit_bytes(kit, &bytes);
 	FILE *file = fdopen(mkstemp(path), "w"), *memory;
 	char *text = NULL;
 
 	cr_assert_eq(fwrite(p, 1, bytes, file), bytes);
 	fclose(file);
-	free(p);
 	cr_assert_eq(vz_reader_open(path, &r, &trouble), 0);
 	options->path = path;
 	options->name = "a.viz";
@@ -419,6 +420,16 @@ static char *export_with(struct kit *kit, struct vz_export_options *options, siz
 	snprintf(index, sizeof(index), "%s.vizi", path);
 	remove(index);
 	remove(path);
+	return text;
+}
+
+static char *export_with(struct kit *kit, struct vz_export_options *options, size_t *n)
+{
+	size_t bytes;
+	uint8_t *p = kit_bytes(kit, &bytes);
+	char *text = export_bytes(p, bytes, options, n);
+
+	free(p);
 	return text;
 }
 
@@ -470,4 +481,85 @@ Test(export_html, source_is_in_it_if_wanted)
 	free_page(&page);
 	free(p);
 	kit_free(kit);
+}
+
+/* ---- what stands beside the events ---- */
+
+enum {
+	CALLS = 60000,
+};
+
+static void write_with_args(int fd)
+{
+	const struct vz_file_header header = { .pid = 1 };
+	const struct vz_file_function function = { .kind = VZ_DEF_PYTHON };
+	const struct vz_file_track record = { .tid = 1 };
+	struct vz_writer *w = vz_writer_new(fd, &header);
+	struct vz_writer_track *t;
+	char json[64];
+
+	vz_writer_function(w, &function, "f", "/app/f.py");
+	t = vz_writer_track(w, &record, "main");
+	for (uint64_t i = 0; i < CALLS; i++) {
+		vz_writer_enter(t, 0, VZ_ENTRY_CALL, 1000 * i);
+		snprintf(json, sizeof(json), "{\"number of the call\":%lu}", (unsigned long)i);
+		if (i % 3)
+			vz_writer_args(t, json, strlen(json));
+		vz_writer_leave(t, VZ_LEAVE_RETURN, 1000 * i + 500);
+	}
+	vz_writer_end_track(t, 1000 * CALLS);
+	cr_assert_eq(vz_writer_finish(w, 1000 * CALLS, ""), 0);
+	vz_writer_free(w);
+}
+
+/* Each call that has arguments, once, by its number; no element is too long. */
+Test(export_html, arguments_are_in_it)
+{
+	struct vz_export_options options = { 0 };
+	int fd = memfd_create("args", MFD_CLOEXEC);
+	unsigned elements = 0;
+	uint64_t next = 1;
+	struct page page;
+	struct stat st;
+	char json[64];
+	uint8_t *p;
+	size_t n;
+	char *text;
+
+	write_with_args(fd);
+	cr_assert_eq(fstat(fd, &st), 0);
+	p = malloc((size_t)st.st_size);
+	cr_assert_eq(pread(fd, p, (size_t)st.st_size, 0), st.st_size);
+	close(fd);
+	text = export_bytes(p, (size_t)st.st_size, &options, &n);
+	read_page(text, &page);
+	for (size_t i = 0; i < page.n; i++) {
+		const struct element *e = &page.p[i];
+		uint64_t first, last, entry = 0;
+		unsigned track;
+
+		if (sscanf(e->tag,
+			   "class=\"vz-args\" data-track=\"%u\" data-first=\"%lu\" "
+			   "data-last=\"%lu\"",
+			   &track, &first, &last) != 3)
+			continue;
+		elements++;
+		cr_assert_leq(e->bytes, 1 << 20);
+		cr_assert_eq(first, next);
+		for (size_t at = 0; at < e->bytes; at += 8 + u32(e->raw + at + 4)) {
+			entry = u32(e->raw + at);
+			cr_assert_eq(entry, next);
+			snprintf(json, sizeof(json), "{\"number of the call\":%lu}",
+				 (unsigned long)entry);
+			cr_assert_eq(u32(e->raw + at + 4), strlen(json));
+			cr_assert_arr_eq(e->raw + at + 8, json, strlen(json));
+			next += next % 3 == 2 ? 2 : 1;
+		}
+		cr_assert_eq(entry, last);
+	}
+	cr_expect_gt(elements, 1);
+	cr_expect_eq(next, CALLS + 1);
+	free_page(&page);
+	free(text);
+	free(p);
 }

@@ -26,6 +26,7 @@ extern const char vz_page[], vz_page_end[];
 enum {
 	LEVEL = 10,              /* 12 takes a quarter longer for 0.3 % */
 	ELEMENT_BYTES = 1 << 20, /* raw, of events or arguments */
+	HEAD_BYTES = 8,          /* number and length, before each block or object */
 	TAG_BYTES = 160,
 	EMBED_VERSION = 1,
 };
@@ -166,7 +167,7 @@ static int put_block(struct html *h, struct pack *pack, const struct vzi_block *
 	rc = vz_reader_load(h->reader, block->number, &head, &raw);
 	if (rc < 0)
 		return rc == -EBADMSG ? 0 : rc;
-	if (pack->blocks && vz_embed_size(h->embed) + head.raw_bytes > ELEMENT_BYTES)
+	if (pack->blocks && vz_embed_size(h->embed) + HEAD_BYTES + head.raw_bytes > ELEMENT_BYTES)
 		end_pack(h, pack);
 	if (!pack->blocks++)
 		vz_embed_begin(h->embed, "class=\"vz-events\"");
@@ -249,7 +250,7 @@ static void put_args_of(struct html *h, uint32_t track, struct vz_args *args)
 	size_t bytes;
 
 	while (vz_args_next(args, &entry, &json, &bytes) > 0 && entry <= UINT32_MAX) {
-		if (open && vz_embed_size(h->embed) + bytes > ELEMENT_BYTES) {
+		if (open && vz_embed_size(h->embed) + HEAD_BYTES + bytes > ELEMENT_BYTES) {
 			end_args(h, track, first, last);
 			open = false;
 		}
