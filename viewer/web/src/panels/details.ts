@@ -124,7 +124,7 @@ export class Details implements Panel {
 			['Where', place(f, d.fn) || UNKNOWN],
 			['Thread', trackName(opened.trace, d.track)],
 			['Start', moment(d.start, 1), `${exact(d.start)} after the begin of the trace`],
-			['', wallClock(opened.trace, d.start)],
+			['Clock', wallClock(opened.trace, d.start)],
 			['Duration', stay(d) + share, exact(length)],
 			['Self', d.self === null ? UNKNOWN : `${duration(d.self)}  (${percent(d.self, length)})`],
 			['Calls', d.children === 0 ? 'none' : `${known(d.children)} direct, ${known(d.descendants)} in all`],
