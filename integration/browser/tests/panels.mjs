@@ -255,7 +255,7 @@ test('durations of a function: bars hold all calls, a click lists the slowest, a
 	t.none(shown.bars.filter((bar) => bar.count !== lengths.filter((s) => s.end - s.start >= bar.from && s.end - s.start < bar.below).length), 'bars');
 	const slowest = [...lengths].sort((a, b) => (b.end - b.start) - (a.end - a.start));
 	t.equal(shown.instances.slice(0, 5).map((s) => s.end - s.start), slowest.slice(0, 5).map((s) => s.end - s.start), 'slowest first');
-	const bars = v.page.getByRole('option'), last = shown.bars.length - 1;
+	const bars = v.page.getByRole('listbox').getByRole('option'), last = shown.bars.length - 1;
 	await bars.nth(last).click();
 	await v.idle();
 	shown = (await v.panels()).shown;
