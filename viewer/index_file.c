@@ -139,6 +139,14 @@ static int open_named(struct vz_index_file *f, mode_t mode)
 	return f->fd < 0 ? -errno : 0;
 }
 
+/* Only a file is ever replaced: no device, no link to somewhere else. */
+static bool may_replace(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 || S_ISREG(st.st_mode);
+}
+
 int vz_index_file_new(struct vz_index_file *f, const char *path, mode_t mode)
 {
 	int rc;
@@ -147,6 +155,8 @@ int vz_index_file_new(struct vz_index_file *f, const char *path, mode_t mode)
 	if (strlen(path) >= sizeof(f->path))
 		return -ENAMETOOLONG;
 	strcpy(f->path, path);
+	if (!may_replace(path))
+		return -EEXIST;
 	rc = open_nameless(f, mode);
 	if (rc == -EOPNOTSUPP || rc == -EISDIR || rc == -EINVAL)
 		rc = open_named(f, mode);

@@ -361,9 +361,15 @@ static int run_index(struct vz_reader *r, const struct vz_options *options,
 {
 	const struct vz_index_options index = { .out = options->output };
 	struct vz_index_made made;
-	int rc = vz_index_build(options->trace, &index, &made, trouble);
+	int rc = 0;
 
 	(void)r;
+	if (options->output && !strcmp(options->output, "-"))
+		return vz_trouble_set(trouble, EINVAL, "an index cannot go to standard output");
+	if (options->output)
+		rc = check_output(options->output, options, trouble);
+	if (rc == 0)
+		rc = vz_index_build(options->trace, &index, &made, trouble);
 	if (rc == 0)
 		tell_index(&made);
 	return rc;

@@ -78,7 +78,7 @@ static const struct verb verbs[VZ_VERBS] = {
 	[VZ_VERB_LOOK] = { "", "pO" },           [VZ_VERB_INFO] = { "info", "j" },
 	[VZ_VERB_REPORT] = { "report", "sntj" }, [VZ_VERB_TREE] = { "tree", "Tdmj" },
 	[VZ_VERB_DIFF] = { "diff", "mj" },       [VZ_VERB_EXPORT] = { "export", "folFSCrTN" },
-	[VZ_VERB_INDEX] = { "index", "o" },      [VZ_VERB_IMPORT] = { "import", "oF" },
+	[VZ_VERB_INDEX] = { "index", "oF" },     [VZ_VERB_IMPORT] = { "import", "oF" },
 };
 
 static int usage(struct vz_trouble *trouble, const char *fmt, ...)

@@ -37,7 +37,7 @@ def one(label, path, runs):
     index = path.with_suffix(".vizi")
     calls = calls_in(path)
     walk, _ = cost(runs, VIZVIEW, "report", path)
-    build, resident = cost(runs, VIZVIEW, "index", path, "-o", index)
+    build, resident = cost(runs, VIZVIEW, "index", path, "-o", index, "--force")
     trace_bytes, index_bytes = path.stat().st_size / calls, index.stat().st_size / calls
     print(f"{label:24} {walk * 1e9 / calls:6.1f} {build * 1e9 / calls:6.1f} {build / walk:6.2f} "
           f"{calls / build / 1e6:6.1f} {resident / 1e6:7.0f} {trace_bytes:6.2f} {index_bytes:6.2f} "
