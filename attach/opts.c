@@ -48,6 +48,8 @@ static const struct option options[] = {
 	  "trace to write; %p: pid, %t: time", 0, 0 },
 	{ "force", 0, REC, FLAG, AT(force), NULL, "write over an existing file", 0, 0 },
 	{ "no-c-calls", 0, REC, FLAG_OFF, AT(c_calls), NULL, "record Python functions only", 0, 0 },
+	{ "with-source", 0, REC, FLAG, AT(with_source), NULL,
+	  "put the source text of what ran into the trace", 0, 0 },
 	{ "ring-size", 0, REC | DOC, SIZE, AT(ring_bytes), "SIZE",
 	  "memory for events in the target (default: 64MiB)", MIB, 4096 * MIB },
 	{ "strict", 0, REC, FLAG, AT(strict), NULL, "exit with 9 if events were lost", 0, 0 },

@@ -31,6 +31,7 @@ struct vz_opts {
 	const char *output_given; /* as on the command line, not ours to free; NULL: the default */
 	char output[4096];        /* expanded; "" until vz_opts_output() */
 	bool force, quiet, json, strict, c_calls, override_opt_out, override_limits;
+	bool with_source;
 	int verbose;
 	/* snapshot */
 	bool no_stop, locals, native, all;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "attach/preflight.h"
+#include "attach/sources.h"
 #include "attach/util.h"
 
 enum {
@@ -258,6 +259,12 @@ static int step_file(struct session *s)
 			      &s->tf, s->err);
 	if (rc < 0)
 		return rc;
+	if (s->opts->with_source) {
+		s->sources = vz_sources_new();
+		if (!s->sources)
+			return vz_err_set(s->err, VZ_EXIT_UNEXPECTED, ENOMEM, "out of memory");
+		vz_tracefile_note_sources(s->tf, s->sources);
+	}
 	write_meta(s);
 	rc = vz_drain_new(&s->link.arena, s->tf, &s->clock, describe_thread, s, &s->drain);
 	if (rc < 0)

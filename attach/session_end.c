@@ -2,6 +2,7 @@
 #include "attach/session_priv.h"
 
 #include "attach/preflight.h"
+#include "attach/sources.h"
 #include "attach/util.h"
 
 #include <errno.h>
@@ -186,14 +187,34 @@ static void undo_inject(struct session *s)
 	}
 }
 
+/* The target runs again, or is gone: then nothing can be read any more. */
+static void write_sources(struct session *s, struct vz_sources_done *done)
+{
+	_cleanup_close_ int proc_fd = -1;
+	struct vz_status status;
+	char path[32];
+
+	*done = (struct vz_sources_done){ 0 };
+	if (!s->sources)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d", (int)s->target.pid);
+	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* Asked afterwards, so that the folder is not that of a process which took its number. */
+	if (proc_fd >= 0 && vz_status_read(s->target.pid, 0, &status) == 0 &&
+	    vz_target_alive(&s->target))
+		vz_sources_write(s->sources, proc_fd, status.fsuid, status.gid, s->tf, done);
+}
+
 static enum vz_exit finish_file(struct session *s)
 {
-	char counters[512];
+	struct vz_sources_done sources;
+	char counters[640];
 	uint64_t now = vz_now_ns();
 	int rc;
 
 	vz_drain_finish(s->drain, now);
 	vz_drain_totals(s->drain, &s->report->totals);
+	write_sources(s, &sources);
 	snprintf(counters, sizeof(counters),
 		 "events=%llu\nlost=%llu\norphan_exits=%llu\nunseen_exits=%llu\nopen_frames=%llu\n"
 		 "damaged=%llu\nthreads_late=%u\nthreads_missed=%u\nthreads_refused=%u\n"
@@ -205,6 +226,9 @@ static enum vz_exit finish_file(struct session *s)
 		 (unsigned long long)s->report->totals.open_frames,
 		 (unsigned long long)s->report->totals.damaged, s->report->threads_late,
 		 s->report->threads_missed, s->report->threads_refused, s->report->interps_skipped);
+	if (s->sources)
+		snprintf(counters + strlen(counters), sizeof(counters) - strlen(counters),
+			 "source_files=%u\nsource_left_out=%u\n", sources.files, sources.left_out);
 	rc = vz_tracefile_finish(s->tf, now, counters, s->err);
 	vz_tracefile_totals(s->tf, &s->report->file);
 	/* Checked at the start, but somebody else may have made it since. */
@@ -308,6 +332,7 @@ enum vz_exit vz_session_finish(struct session *s, int rc)
 	if (rc < 0 && s->report->compared && !s->report->restored)
 		add_left(s);
 	vz_drain_free(s->drain);
+	vz_sources_free(s->sources);
 	vz_tracefile_free(s->tf);
 	vz_link_close(&s->link);
 	vz_inventory_free(s->before);

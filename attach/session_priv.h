@@ -32,6 +32,7 @@ struct session {
 	struct vz_link link;
 	struct vz_clock_map clock;
 	struct vz_tracefile *tf;
+	struct vz_sources *sources; /* NULL: not asked for */
 	struct vz_drain *drain;
 	int out_fd;
 	char part[4096 + 8]; /* name until the trace is complete */

@@ -9,6 +9,7 @@
 
 #include "attach/blockfile.h"
 #include "attach/encode.h"
+#include "attach/sources.h"
 
 enum {
 	FIRST_WORDS = 64,
@@ -56,6 +57,7 @@ struct vz_tracefile {
 	size_t held;   /* bytes of buffered events in all tracks */
 	size_t frames; /* room for frames in the stacks of all tracks */
 	struct vz_tracefile_totals totals;
+	struct vz_sources *sources; /* or NULL */
 };
 
 static void fail(struct vz_tracefile *tf, int rc)
@@ -150,7 +152,21 @@ int vz_tracefile_function(struct vz_tracefile *tf, uint32_t id, unsigned kind, c
 	if (id >= VZ_MAX_FUNCTIONS)
 		return -EINVAL;
 	tf->totals.functions++;
+	if (tf->sources && kind == VZ_DEF_PYTHON)
+		vz_sources_add(tf->sources, file, f.file_len);
 	return add_record(tf, &tf->functions, parts);
+}
+
+void vz_tracefile_note_sources(struct vz_tracefile *tf, struct vz_sources *sources)
+{
+	tf->sources = sources;
+}
+
+void vz_tracefile_source(struct vz_tracefile *tf, const uint8_t *raw, size_t bytes)
+{
+	struct vz_block head = { .type = VZ_BLOCK_SOURCE, .count = 1 };
+
+	vz_blockfile_put_raw(&tf->file, &head, raw, bytes);
 }
 
 static void track_record(struct vz_tracefile *tf, const struct vz_file_track *record,

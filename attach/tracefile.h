@@ -23,6 +23,7 @@
  */
 enum { VZ_TRACK_MAX_DEPTH = 1 << 20, VZ_TRACK_MAX_FRAMES = 4 << 20 };
 
+struct vz_sources;
 struct vz_tracefile;
 struct vz_track; /* one timeline: a thread, or one Python stack (greenlet) of a thread */
 
@@ -34,6 +35,10 @@ int vz_tracefile_meta(struct vz_tracefile *tf, const char *key, const char *valu
 /** Define function ID before its first use; KIND VZ_DEF_PYTHON or VZ_DEF_C; strings need not end with NUL. */
 int vz_tracefile_function(struct vz_tracefile *tf, uint32_t id, unsigned kind, const char *name,
 			  size_t name_len, const char *file, size_t file_len, uint32_t line);
+/** From now on note the files of Python functions in SOURCES, which stays the caller's. */
+void vz_tracefile_note_sources(struct vz_tracefile *tf, struct vz_sources *sources);
+/** Write the text of a file: RAW is the payload of VZ_BLOCK_SOURCE. */
+void vz_tracefile_source(struct vz_tracefile *tf, const uint8_t *raw, size_t bytes);
 /** Begin a timeline.  TID: kernel thread; STACK_KEY 0, or the key of a greenlet's stack; FLAGS: vz_slot_flags. */
 struct vz_track *vz_track_new(struct vz_tracefile *tf, pid_t tid, uint64_t stack_key, unsigned flags,
 			      uint64_t ns);

@@ -304,18 +304,25 @@ Test(import_files, our_own_export_comes_back_as_it_was, .init = setup, .fini = t
 
 static const char of_all_kinds[] =
 	"[{\"ph\":\"M\",\"pid\":5,\"tid\":7,\"name\":\"thread_name\",\"args\":{\"name\":\"main\"}},"
-	"{\"ph\":\"X\",\"pid\":5,\"tid\":7,\"ts\":2,\"dur\":1,\"name\":\"len\",\"args\":{\"q\":\"a\\\"b\"}},"
-	"{\"ph\":\"X\",\"pid\":5,\"tid\":7,\"ts\":1,\"dur\":4,\"name\":\"outer\",\"args\":{\"l\":[1,null]}},"
+	"{\"ph\":\"X\",\"pid\":5,\"tid\":7,\"ts\":2,\"dur\":1,\"name\":\"len\",\"args\":{\"q\":"
+	"\"a\\\"b\"}},"
+	"{\"ph\":\"X\",\"pid\":5,\"tid\":7,\"ts\":1,\"dur\":4,\"name\":\"outer\",\"args\":{\"l\":["
+	"1,null]}},"
 	"{\"ph\":\"X\",\"pid\":5,\"tid\":7,\"ts\":3,\"dur\":4,\"name\":\"over\"},"
-	"{\"ph\":\"i\",\"pid\":5,\"tid\":7,\"ts\":3,\"s\":\"t\",\"name\":\"mark\",\"args\":{\"z\":1}},"
+	"{\"ph\":\"i\",\"pid\":5,\"tid\":7,\"ts\":3,\"s\":\"t\",\"name\":\"mark\",\"args\":{\"z\":"
+	"1}},"
 	"{\"ph\":\"b\",\"pid\":6,\"tid\":7,\"ts\":1,\"id\":1,\"cat\":\"io\",\"name\":\"read\"},"
-	"{\"ph\":\"e\",\"pid\":6,\"tid\":7,\"ts\":4,\"id\":1,\"cat\":\"io\",\"name\":\"read\",\"args\":{\"n\":3}},"
-	"{\"ph\":\"C\",\"pid\":5,\"tid\":7,\"ts\":3,\"name\":\"mem\",\"args\":{\"rss\":7,\"heap\":2.5}}]";
+	"{\"ph\":\"e\",\"pid\":6,\"tid\":7,\"ts\":4,\"id\":1,\"cat\":\"io\",\"name\":\"read\","
+	"\"args\":{\"n\":3}},"
+	"{\"ph\":\"C\",\"pid\":5,\"tid\":7,\"ts\":3,\"name\":\"mem\",\"args\":{\"rss\":7,\"heap\":"
+	"2.5}}]";
 
 static const char *const in_its_export[] = {
-	"\"tid\":7,\"cat\":\"FEE\",\"ts\":2.000,\"dur\":1.000,\"name\":\"len\",\"args\":{\"q\":\"a\\\"b\"}}",
+	"\"tid\":7,\"cat\":\"FEE\",\"ts\":2.000,\"dur\":1.000,\"name\":\"len\",\"args\":{\"q\":"
+	"\"a\\\"b\"}}",
 	"\"ts\":1.000,\"dur\":4.000,\"name\":\"outer\",\"args\":{\"l\":[1,null]}}",
-	"\"ph\":\"i\",\"pid\":5,\"tid\":7,\"s\":\"t\",\"ts\":3.000,\"name\":\"mark\",\"args\":{\"z\":1}}",
+	"\"ph\":\"i\",\"pid\":5,\"tid\":7,\"s\":\"t\",\"ts\":3.000,\"name\":\"mark\",\"args\":{"
+	"\"z\":1}}",
 	"\"cat\":\"io\",\"ts\":1.000,\"name\":\"read\"}",
 	"\"cat\":\"io\",\"ts\":4.000,\"name\":\"read\",\"args\":{\"n\":3}}",
 	"\"ts\":3.000,\"name\":\"mem: rss\",\"args\":{\"value\":7}}",

@@ -212,8 +212,8 @@ static void put_call(struct json *j, const struct vz_visit *at, const char *args
 static void put_instant(struct json *j, const struct vz_visit *at, const char *args)
 {
 	put_head(j, "i", pid_of(j, at->place), j->rows[at->place]);
-	vz_out_format(j->out, ",\"s\":\"%s\",\"ts\":",
-		      j->rows[at->place] >= FIRST_MADE_UP_TID ? "p" : "t");
+	vz_out_format(j->out,
+		      ",\"s\":\"%s\",\"ts\":", j->rows[at->place] >= FIRST_MADE_UP_TID ? "p" : "t");
 	put_us(j->out, at->ns);
 	put_function(j, &at->stack[at->depth - 1]);
 	put_args(j, NULL, args);

@@ -79,7 +79,7 @@ enum {
 	INSTANT = 3,
 	COUNTER = 4,
 	UUID_FIRST_PROCESS = 1, /* those of tracks follow */
-	MESSAGE_BYTES = 8192, /* the longest is a name of 6 KiB */
+	MESSAGE_BYTES = 8192,   /* the longest is a name of 6 KiB */
 	NAME_BYTES = 6144,
 	ARGS_BYTES = 7000,
 };
