@@ -28,7 +28,9 @@ class Header {
 	readonly work = make('div', 'work');
 	private facts = make('div', 'head-facts');
 	private name = make('h1', '', 'vizview');
-	private input = attributes(make('input'), { type: 'search', placeholder: 'Find functions and files', 'aria-label': 'Find functions and files', spellcheck: 'false', autocomplete: 'off' });
+	private input = attributes(make('input'),
+		{ type: 'search', placeholder: 'Find functions and files', 'aria-label': 'Find functions and files',
+		spellcheck: 'false', autocomplete: 'off' });
 	private found = attributes(make('output'), { 'aria-live': 'polite' });
 	private slash = make('kbd', '', '/');
 	private steps: HTMLButtonElement[];
@@ -36,8 +38,10 @@ class Header {
 	private theme: HTMLButtonElement;
 
 	constructor(private state: State, private timeline: Timeline) {
-		const find = attributes(make('div', 'find'), { role: 'search' }), tools = make('div', 'head-tools'), colour = make('label', 'colour');
-		this.steps = [iconButton('up', 'Previous call that is found (Shift Enter)', () => this.next(-1)), iconButton('down', 'Next call that is found (Enter)', () => this.next(1)),
+		const find = attributes(make('div', 'find'), { role: 'search' }), tools = make('div', 'head-tools'),
+			colour = make('label', 'colour');
+		this.steps = [iconButton('up', 'Previous call that is found (Shift Enter)', () => this.next(-1)),
+			iconButton('down', 'Next call that is found (Enter)', () => this.next(1)),
 			iconButton('close', 'End finding (Escape)', () => this.clear())];
 		find.append(icon('find'), this.input, this.found, this.slash, ...this.steps);
 		this.input.addEventListener('input', () => {
@@ -46,7 +50,10 @@ class Header {
 		});
 		this.input.addEventListener('keydown', (e) => this.key(e));
 		for (const [value, text] of COLOURS) this.colour.append(attributes(make('option', '', text), { value }));
-		this.colour.addEventListener('change', () => { state.set({ colourBy: this.colour.value as ColourBy }); this.colour.blur(); });
+		this.colour.addEventListener('change', () => {
+			state.set({ colourBy: this.colour.value as ColourBy });
+			this.colour.blur();
+		});
 		colour.append(make('span', '', 'Colour by'), this.colour);
 		this.theme = iconButton('theme', '', () => state.set({ theme: NEXT_THEME[state.now.theme] }));
 		tools.append(find, colour, iconButton('back', 'Back to where you were (Backspace)', () => timeline.jump.back()),
@@ -96,7 +103,8 @@ class Header {
 		if (changed.has('theme')) {
 			const dark = isDark(now.theme);
 			document.documentElement.classList.toggle('dark', dark);
-			const label = { auto: 'Colours as the system has them', light: 'Light colours', dark: 'Dark colours' }[now.theme] + '; press to change';
+			const label = { auto: 'Colours as the system has them', light: 'Light colours',
+				dark: 'Dark colours' }[now.theme] + '; press to change';
 			attributes(this.theme, { 'aria-label': label, title: label });
 		}
 	}
@@ -112,10 +120,14 @@ class Header {
 		};
 		this.name.textContent = t.title;
 		this.name.title = t.title + '\n' + t.file;
-		const when = t.startUnixMs > 0 ? new Date(t.startUnixMs).toLocaleString() : '', threads = t.tracks.filter((x) => x.kind === 'thread').length;
-		this.facts.replaceChildren(fact(String(t.pid), 'pid'), fact(duration(t.duration), '', '', 'length of the recording' + (when ? ', begun ' + when : '')),
-			fact(brief(t.calls), t.calls === 1 ? 'call' : 'calls', '', calls(t.calls)), fact(count(threads), threads === 1 ? 'thread' : 'threads', 'less'),
-			fact(brief(functions.name.length), 'functions', 'less', count(functions.name.length)), ...t.lost ? [fact(brief(t.lost), 'lost', 'bad', count(t.lost) + ' records were dropped')] : [],
+		const when = t.startUnixMs > 0 ? new Date(t.startUnixMs).toLocaleString() : '',
+			threads = t.tracks.filter((x) => x.kind === 'thread').length;
+		this.facts.replaceChildren(fact(String(t.pid), 'pid'),
+			fact(duration(t.duration), '', '', 'length of the recording' + (when ? ', begun ' + when : '')),
+			fact(brief(t.calls), t.calls === 1 ? 'call' : 'calls', '', calls(t.calls)),
+			fact(count(threads), threads === 1 ? 'thread' : 'threads', 'less'),
+			fact(brief(functions.name.length), 'functions', 'less', count(functions.name.length)),
+			...t.lost ? [fact(brief(t.lost), 'lost', 'bad', count(t.lost) + ' records were dropped')] : [],
 			fact('', base(t.file), 'less', t.file));
 		this.warnings();
 	}
@@ -125,10 +137,13 @@ class Header {
 		this.banner.hidden = !first || this.banner.dataset.seen === key;
 		if (!first) return;
 		const text = make('div');
-		text.append(make('b', '', first.what), ...first.why ? [make('span', '', 'why: ' + first.why)] : [], ...first.try ? [make('span', '', 'try: '), make('code', '', first.try)] : [],
+		text.append(make('b', '', first.what), ...first.why ? [make('span', '', 'why: ' + first.why)] : [],
+			...first.try ? [make('span', '', 'try: '), make('code', '', first.try)] : [],
 			...list.length > 1 ? [make('span', '', `and ${list.length - 1} more`)] : []);
-		text.title = list.map((w) => [w.what, w.why && 'why: ' + w.why, w.try && 'try: ' + w.try].filter(Boolean).join('\n')).join('\n\n');
-		this.banner.replaceChildren(text, iconButton('close', 'Hide this warning', () => { this.banner.dataset.seen = key; this.banner.hidden = true; }));
+		text.title = list.map((w) => [w.what, w.why && 'why: ' + w.why, w.try && 'try: ' + w.try].filter(Boolean).join('\n'))
+			.join('\n\n');
+		this.banner.replaceChildren(text,
+			iconButton('close', 'Hide this warning', () => { this.banner.dataset.seen = key; this.banner.hidden = true; }));
 	}
 
 	// Waits for an answer of which nobody knows how long it takes.
@@ -145,7 +160,8 @@ class Header {
 		this.work.replaceChildren();
 		this.work.hidden = p.complete || p.done >= 1 || performance.now() - since < SLOW_MS;
 		if (this.work.hidden) return;
-		attributes(this.work, { role: 'progressbar', 'aria-label': p.what, 'aria-valuenow': String(Math.round(p.done * 100)), 'aria-valuemin': '0', 'aria-valuemax': '100' });
+		attributes(this.work, { role: 'progressbar', 'aria-label': p.what, 'aria-valuenow': String(Math.round(p.done * 100)),
+			'aria-valuemin': '0', 'aria-valuemax': '100' });
 		const bar = make('i');
 		bar.style.width = Math.max(0, Math.min(100, p.done * 100)) + '%';
 		this.work.replaceChildren(bar, make('span', '', `${p.what}, ${Math.floor(p.done * 100)} %`));
@@ -155,7 +171,9 @@ class Header {
 // ---- the split ----
 
 class Split {
-	readonly element = attributes(make('div', 'split'), { role: 'separator', tabindex: '0', 'aria-orientation': 'horizontal', 'aria-label': 'Height of the panels', 'aria-valuemin': '0', 'aria-valuemax': '100' });
+	readonly element = attributes(make('div', 'split'),
+		{ role: 'separator', tabindex: '0', 'aria-orientation': 'horizontal', 'aria-label': 'Height of the panels',
+		'aria-valuemin': '0', 'aria-valuemax': '100' });
 	private height = Math.round(innerHeight * PANELS_PART);
 
 	constructor(private state: State, private panels: HTMLElement) {
@@ -165,7 +183,8 @@ class Split {
 			e.setPointerCapture(down.pointerId);
 			e.classList.add('on');
 		});
-		e.addEventListener('pointermove', (move) => { if (e.hasPointerCapture(move.pointerId)) this.to(innerHeight - move.clientY - 3); });
+		e.addEventListener('pointermove',
+			(move) => { if (e.hasPointerCapture(move.pointerId)) this.to(innerHeight - move.clientY - 3); });
 		e.addEventListener('pointerup', () => e.classList.remove('on'));
 		e.addEventListener('dblclick', () => state.set({ panelOpen: !state.now.panelOpen }));
 		e.addEventListener('keydown', (key) => {
@@ -198,7 +217,8 @@ class Split {
 function emptyNote(timeline: HTMLElement): HTMLElement {
 	const box = make('div', 'tl-empty'), inner = make('div'), list = make('dl');
 	for (const [name, text] of [['why', 'the process called no Python function while it was watched, or only waited'],
-		['try', 'record for longer, or while the process has work to do: vizattach --for 30s PID']]) list.append(make('dt', '', name), make('dd', '', text));
+		['try', 'record for longer, or while the process has work to do: vizattach --for 30s PID']])
+		list.append(make('dt', '', name), make('dd', '', text));
 	inner.append(make('h2', '', 'No calls were recorded'), list);
 	box.append(inner);
 	timeline.append(box);
@@ -227,14 +247,16 @@ export function startApp(engine: Engine, state: State, root: HTMLElement): App {
 	let restored = false, note: HTMLElement | null = null;
 	state.on((changed) => {
 		if (!changed.has('opened') || !state.now.opened) return;
-		const { trace } = state.now.opened, nothing = !trace.calls && !trace.tracks.some((t) => t.calls > 0 || t.kind === 'counter');
+		const { trace } = state.now.opened, nothing = !trace.calls &&
+			!trace.tracks.some((t) => t.calls > 0 || t.kind === 'counter');
 		note?.remove();
 		note = nothing ? emptyNote(area) : null;
 		if (!restored) void link.restore();
 		else if (state.now.opened.complete) void link.again();
 		restored = true;
 	});
-	matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => document.documentElement.classList.toggle('dark', isDark(state.now.theme)));
+	matchMedia('(prefers-color-scheme: dark)').addEventListener('change',
+		() => document.documentElement.classList.toggle('dark', isDark(state.now.theme)));
 	setInterval(() => header.busy(timeline.busy()), SLOW_MS / 2);
 	return { timeline, progress: (p) => header.progress(p, since) };
 }

@@ -12,7 +12,8 @@ import { module, title } from './units';
 const HUES = [255, 62, 160, 330, 212, 95, 293, 27, 185, 128, 235, 8];
 const STEPS = [0, -0.045, 0.04];
 // What a thread does is known by its name: hue and chroma.
-const STATES: [RegExp, number, number][] = [[/^(running|on the cpu)/i, 150, 0.09], [/\b(gil|lock|wait)/i, 70, 0.1], [/\b(off|sleep|idle|blocked)/i, 260, 0.015]];
+const STATES: [RegExp, number, number][] = [[/^(running|on the cpu)/i, 150, 0.09], [/\b(gil|lock|wait)/i, 70, 0.1],
+	[/\b(off|sleep|idle|blocked)/i, 260, 0.015]];
 const RAMP = 48;            // one for each power of two of ns
 const RAMP_FIRST = 8, RAMP_LAST = 34;
 

@@ -26,7 +26,8 @@ function list(text: string, limit: number): number[] {
 
 export function encode(now: Members): string {
 	const out: string[] = [], add = (key: string, value: string | number[]): void => {
-		if (value.length) out.push(key + '=' + (typeof value === 'string' ? encodeURIComponent(value).replace(/%2C/g, ',') : value.join()));
+		if (value.length) out.push(key + '=' + (typeof value === 'string' ? encodeURIComponent(value).replace(/%2C/g, ',')
+			: value.join()));
 	};
 	if (!now.opened) return '';
 	const { view, selection: s } = now;
@@ -55,7 +56,8 @@ function range(text: string | null, duration: number): { from: number; to: numbe
 export function decode(hash: string, now: Members): Partial<Members> {
 	if (!now.opened || hash.length > LONGEST) return {};
 	const { trace, functions } = now.opened, p = new URLSearchParams(hash.replace(/^#/, '').replace(/\+/g, '%2B'));
-	const tracks = trace.tracks.length, out: Partial<Members> = {}, text = (key: string): string => (p.get(key) ?? '').slice(0, TEXT);
+	const tracks = trace.tracks.length, out: Partial<Members> = {}, text = (key: string): string => (p.get(key) ?? '').slice(0,
+		TEXT);
 	const view = range(p.get('v'), trace.duration), selected = range(p.get('r'), trace.duration), fo = whole(p.get('fo') ?? '');
 	out.view = view ? { from: view.from, to: view.to } : { from: 0, to: Math.max(1, trace.duration) };
 	if (selected) {
@@ -67,7 +69,8 @@ export function decode(hash: string, now: Members): Partial<Members> {
 	out.find = text('q');
 	out.hits = search(functions, out.find);
 	out.focus = fo < functions.name.length ? fo : -1;
-	for (const [key, member] of Object.entries(LISTS)) out[member] = list(p.get(key) ?? '', member === 'collapsedProcesses' ? trace.processes.length : tracks);
+	for (const [key, member] of Object.entries(LISTS)) out[member] = list(p.get(key) ?? '', member === 'collapsedProcesses'
+		? trace.processes.length : tracks);
 	out.trackFilter = text('fl');
 	out.colourBy = among(p.get('by'), COLOURS, 'module');
 	out.theme = among(p.get('th'), THEMES, 'auto');
@@ -103,13 +106,16 @@ export class Link {
 
 	// The trace is complete now.
 	async again(): Promise<void> {
-		if (this.wanted && this.wanted === location.hash && this.state.now.selection.kind === 'none') await this.select(this.wanted);
+		if (this.wanted && this.wanted === location.hash &&
+			this.state.now.selection.kind === 'none') await this.select(this.wanted);
 		this.wanted = '';
 	}
 
 	private async select(hash: string): Promise<void> {
-		const { state } = this, opened = state.now.opened, [track, depth, start, fn] = list0(new URLSearchParams(hash.slice(1)).get('s'));
-		if (!opened || !(track < opened.trace.tracks.length && depth <= 65535 && start <= opened.trace.duration && fn < opened.functions.name.length)) return;
+		const { state } = this, opened = state.now.opened,
+			[track, depth, start, fn] = list0(new URLSearchParams(hash.slice(1)).get('s'));
+		if (!opened || !(track < opened.trace.tracks.length && depth <= 65535 && start <= opened.trace.duration &&
+			fn < opened.functions.name.length)) return;
 		const slice = await this.engine.at(track, start, depth).catch(() => null);
 		const found = slice && slice.fn === fn && slice.start === start && location.hash === hash;
 		this.wanted = !found && !opened.complete ? hash : '';

@@ -31,16 +31,20 @@ export class Data {
 		const there = this.gapsOf.get(track), epoch = this.epoch;
 		if (there) return there;
 		this.gapsOf.set(track, NO_GAPS);
-		this.watch(this.engine.gaps(track)).then((list) => { if (epoch === this.epoch) this.gapsOf.set(track, list); }, () => undefined);
+		this.watch(this.engine.gaps(track)).then((list) => { if (epoch === this.epoch) this.gapsOf.set(track, list); },
+			() => undefined);
 		return NO_GAPS;
 	}
 
 	// Those there are; better ones are asked for if the view or the scale is another one.
 	samples(track: number, view: View, resolution: Ns, end: Ns): Samples | null {
-		const scale = 2 ** Math.floor(Math.log2(Math.max(1, resolution))), s = this.series.get(track), span = view.to - view.from;
+		const scale = 2 ** Math.floor(Math.log2(Math.max(1, resolution))), s = this.series.get(track),
+			span = view.to - view.from;
 		if (s && s.samples && s.resolution === scale && s.from <= view.from && s.to >= Math.min(view.to, end)) return s.samples;
-		const from = Math.max(0, Math.floor(view.from - span * MORE)), to = Math.ceil(Math.min(Math.max(end, view.to), view.to + span * MORE));
-		const key = [from, to, scale].join(), entry: Series = s ?? { from: 0, to: -1, resolution: 0, samples: null, coming: '' }, epoch = this.epoch;
+		const from = Math.max(0, Math.floor(view.from - span * MORE)),
+			to = Math.ceil(Math.min(Math.max(end, view.to), view.to + span * MORE));
+		const key = [from, to, scale].join(), entry: Series = s ?? { from: 0, to: -1, resolution: 0, samples: null,
+			coming: '' }, epoch = this.epoch;
 		this.series.set(track, entry);
 		if (entry.coming) return entry.samples;
 		entry.coming = key;

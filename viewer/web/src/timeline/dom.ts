@@ -15,10 +15,12 @@ export function attributes<T extends Element>(e: T, values: Record<string, strin
 
 // Paths in a square of 16.
 const ICONS = {
-	down: 'M4 6l4 4 4-4', right: 'M6 4l4 4-4 4', up: 'M4 10l4-4 4 4', more: 'M3.5 8h.01M8 8h.01M12.5 8h.01', close: 'M4 4l8 8M12 4l-8 8',
+	down: 'M4 6l4 4 4-4', right: 'M6 4l4 4-4 4', up: 'M4 10l4-4 4 4', more: 'M3.5 8h.01M8 8h.01M12.5 8h.01',
+		close: 'M4 4l8 8M12 4l-8 8',
 	pin: 'M6 2.5h4M6.7 2.5v4L4.5 9v1h7V9L9.3 6.5v-4M8 10v4', whole: 'M2 4v8M14 4v8M4.5 8h7M6.5 6l-2 2 2 2M9.5 6l2 2-2 2',
 	theme: 'M8 2.2a5.8 5.8 0 1 0 0 11.6zM8 2.2a5.8 5.8 0 0 1 0 11.6', help: 'M6 6.2a2 2 0 1 1 3 1.7c-.7.4-1 .8-1 1.6M8 12.2v.01',
-	find: 'M7 2.8a4.2 4.2 0 1 0 0 8.4 4.2 4.2 0 0 0 0-8.4M10.2 10.2l3.3 3.3', back: 'M6.5 4L3 7.5 6.5 11M3.5 7.5H10a3 3 0 0 1 0 6H8',
+	find: 'M7 2.8a4.2 4.2 0 1 0 0 8.4 4.2 4.2 0 0 0 0-8.4M10.2 10.2l3.3 3.3',
+		back: 'M6.5 4L3 7.5 6.5 11M3.5 7.5H10a3 3 0 0 1 0 6H8',
 	panel: 'M2.5 3h11v10h-11zM2.5 9h11', filter: 'M2.5 4h11M4.5 8h7M6.5 12h3',
 } as const;
 export type Icon = keyof typeof ICONS;

@@ -103,7 +103,8 @@ export class Painter {
 	private bars(scene: Scene, inks: Inks, parts: Part[]): void {
 		const { cx, strip: { wide } } = this, { ratio, palette } = scene, tops = new Map<number, number>();
 		for (const { placed, band } of parts)
-			for (let r = band.r0; r < band.r1; r++) tops.set(band.line + r - band.r0, placed.top + placed.item.rowTop + r * ROW);
+			for (let r = band.r0; r < band.r1; r++) tops.set(band.line + r - band.r0,
+				placed.top + placed.item.rowTop + r * ROW);
 		const least = wide.n > TEXTS ? this.least(ratio) : 0;
 		cx.font = FONT;
 		cx.textBaseline = 'middle';
@@ -112,7 +113,8 @@ export class Painter {
 			cx.fillStyle = faded ? palette.inkFaded : palette.ink;
 			for (let i = 0; i < wide.n; i++) {
 				const y = tops.get(wide.row[i]);
-				if (y === undefined || wide.faded[i] !== faded || !(wide.torn[i] & 4) || wide.x1[i] - wide.x0[i] < least) continue;
+				if (y === undefined || wide.faded[i] !== faded || !(wide.torn[i] & 4) ||
+					wide.x1[i] - wide.x0[i] < least) continue;
 				const torn = wide.torn[i] & Torn.Left ? 5 : 0, x = wide.x0[i] / ratio + 4 + torn;
 				this.text(scene, wide.fn[i], x, wide.x1[i] / ratio - x - 3, y + ROW / 2);
 			}
@@ -146,7 +148,8 @@ export class Painter {
 		const list = scene.gaps(p.item.track), top = p.top + p.item.rowTop, height = p.item.rows * p.item.row - 1;
 		let last = -Infinity;
 		for (let i = firstGap(list, view.from); i < list.length && list[i].start <= view.to; i++) {
-			const g = list[i], x0 = Math.max(-4, (g.start - view.from) * k), x1 = Math.min(width + 4, Math.max(x0 + GAP_LEAST, (g.end - view.from) * k));
+			const g = list[i], x0 = Math.max(-4, (g.start - view.from) * k),
+				x1 = Math.min(width + 4, Math.max(x0 + GAP_LEAST, (g.end - view.from) * k));
 			if (x1 <= last) continue;
 			last = x1;
 			cx.fillStyle = (g.records ? inks.dropped : inks.unreadable) ?? inks.warn;

@@ -61,10 +61,12 @@ export class Pointers {
 	private wheel(e: WheelEvent): void {
 		if (!this.ours(e)) return; // labels scroll by themselves
 		e.preventDefault();
-		const scale = e.deltaMode === 1 ? LINE : e.deltaMode === 2 ? 400 : 1, dx = e.deltaX * scale, dy = e.deltaY * scale, host = this.host;
+		const scale = e.deltaMode === 1 ? LINE : e.deltaMode === 2 ? 400 : 1, dx = e.deltaX * scale, dy = e.deltaY * scale,
+			host = this.host;
 		if (e.ctrlKey || e.metaKey) this.zoom(e, Math.exp(Math.max(-60, Math.min(60, dy)) * PINCH));
 		else if (e.altKey) host.scroll(dy);
-		else if (e.shiftKey || Math.abs(dx) > Math.abs(dy)) host.move(panned(host.view(), e.shiftKey && !dx ? dy : dx, host.width()));
+		else if (e.shiftKey || Math.abs(dx) > Math.abs(dy)) host.move(panned(host.view(), e.shiftKey && !dx ? dy : dx,
+			host.width()));
 		else this.zoom(e, Math.exp(Math.max(-200, Math.min(200, dy)) * WHEEL));
 	}
 
@@ -115,7 +117,8 @@ export class Pointers {
 		if (this.moved < CLICK) return;
 		this.host.hover(NaN, NaN);
 		const w = this.host.width(), to = this.time(Math.max(0, Math.min(w, x))), from = this.start.time;
-		this.host.measure(Math.min(from, to), Math.max(from, to), this.few ? Math.min(y, this.start.y) : NaN, this.few ? Math.max(y, this.start.y) : NaN, done);
+		this.host.measure(Math.min(from, to), Math.max(from, to), this.few ? Math.min(y, this.start.y) : NaN, this.few
+			? Math.max(y, this.start.y) : NaN, done);
 	}
 
 	private up(e: PointerEvent): void {

@@ -34,7 +34,8 @@ export class Jump {
 	// To what is selected, or to all; pressed again, back.
 	fit(): void {
 		const s = this.state.now.selection, before = this.state.now.view;
-		const wanted = s.kind === 'slice' ? this.padded(s.slice.start, s.slice.end) : s.kind === 'range' ? this.padded(s.from, s.to) : full(this.state);
+		const wanted = s.kind === 'slice' ? this.padded(s.slice.start, s.slice.end) : s.kind === 'range'
+			? this.padded(s.from, s.to) : full(this.state);
 		if (this.same(before, wanted) && this.before) { this.to(this.before); return; }
 		this.before = before;
 		this.to(wanted);
@@ -53,25 +54,30 @@ export class Jump {
 
 	// Selects it, and moves as little as it takes to see it.
 	show(slice: Slice): void {
-		const { view } = this.state.now, span = view.to - view.from, length = slice.end - slice.start, selection = { kind: 'slice' as const, slice };
+		const { view } = this.state.now, span = view.to - view.from, length = slice.end - slice.start,
+			selection = { kind: 'slice' as const, slice };
 		const tiny = length / span * this.width() < SEEN, inside = slice.start >= view.from && slice.end <= view.to;
 		const covers = slice.start <= view.from && slice.end >= view.to;
 		if (inside && !tiny || covers) return this.state.look({ selection });
-		const wide = tiny ? Math.max(length / SHARE, LEAST * 10) : length > span * 0.9 ? length * (1 + 2 * PAD) : span, mid = (slice.start + slice.end) / 2;
+		const wide = tiny ? Math.max(length / SHARE, LEAST * 10) : length > span * 0.9 ? length * (1 + 2 * PAD) : span,
+			mid = (slice.start + slice.end) / 2;
 		const next = Math.min(wide, Math.max(span, length * (1 + 2 * PAD)));
 		this.state.look({ view: clamp(this.state, { from: mid - next / 2, to: mid + next / 2 }), selection });
 	}
 
 	// The range that is selected, else what is seen, with its ends moved by parts of the view.
 	range(begin = 0, end = 0): void {
-		const { selection: s, view } = this.state.now, all = full(this.state), by = view.to - view.from, had = s.kind === 'range' ? s : { ...view, tracks: this.state.shownTracks() };
-		const from = Math.max(all.from, Math.min(all.to - 1, Math.round(had.from + begin * by))), to = Math.max(from + 1, Math.min(all.to, Math.round(had.to + end * by)));
+		const { selection: s, view } = this.state.now, all = full(this.state), by = view.to - view.from,
+			had = s.kind === 'range' ? s : { ...view, tracks: this.state.shownTracks() };
+		const from = Math.max(all.from, Math.min(all.to - 1, Math.round(had.from + begin * by))),
+			to = Math.max(from + 1, Math.min(all.to, Math.round(had.to + end * by)));
 		this.state.set({ selection: { kind: 'range', from, to, tracks: had.tracks } });
 	}
 
 	// Next or previous call of FNS; without: of the selected function, or of what is found.
 	async next(direction: 1 | -1, fns?: number[]): Promise<void> {
-		const { selection, hits, find, view, focus } = this.state.now, slice = selection.kind === 'slice' ? selection.slice : null;
+		const { selection, hits, find, view, focus } = this.state.now, slice = selection.kind === 'slice' ? selection.slice
+			: null;
 		const wanted = fns ?? (slice ? [slice.fn] : find && hits.length ? hits : focus >= 0 ? [focus] : []);
 		if (!wanted.length) return this.say('Select a call, or find a function, to go to its next call');
 		const from = slice ? slice.start : direction > 0 ? view.from - 1 : view.to;
@@ -87,7 +93,8 @@ export class Jump {
 		const found = await this.ask(this.engine.relative(s.slice, which));
 		if (found === undefined) return true;
 		if (found) this.show(found);
-		else this.say({ parent: 'Nothing called it', child: 'It calls nothing', before: 'Nothing before it', after: 'Nothing after it' }[which]);
+		else this.say({ parent: 'Nothing called it', child: 'It calls nothing', before: 'Nothing before it',
+			after: 'Nothing after it' }[which]);
 		return true;
 	}
 

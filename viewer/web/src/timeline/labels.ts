@@ -10,7 +10,8 @@ import { itemAt, type Item, type Layout, type Placed } from './layout';
 import { openMenu, type Entry } from './menu';
 import type { Tracks } from './tracks';
 
-const KINDS: Record<TrackKind, string> = { thread: 'thread', greenlet: 'greenlet', async: 'tasks', instants: 'instants', state: 'state', counter: 'counter' };
+const KINDS: Record<TrackKind, string> = { thread: 'thread', greenlet: 'greenlet', async: 'tasks', instants: 'instants', state: 'state',
+	counter: 'counter' };
 const DRAG = 5;       // pixels until a press is a drag
 const TALL = 40;      // height that has room for a second line
 
@@ -21,7 +22,8 @@ export class Labels {
 	private drag: { track: number; y: number; on: boolean; at: number; after: boolean } | null = null;
 	private mark = make('div', 'tl-drop');
 
-	constructor(private state: State, private tracks: Tracks, private rest: HTMLElement, private pinned: HTMLElement, private where: () => Place,
+	constructor(private state: State, private tracks: Tracks, private rest: HTMLElement, private pinned: HTMLElement,
+		private where: () => Place,
 		private top: () => number) {
 		this.mark.hidden = true;
 		rest.parentElement?.append(this.mark);
@@ -44,7 +46,8 @@ export class Labels {
 			let m = this.made.get(id);
 			keep.add(id);
 			if (!m || m.key !== key) {
-				const focus = m?.element.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.act : undefined;
+				const focus = m?.element.contains(document.activeElement)
+					? (document.activeElement as HTMLElement).dataset.act : undefined;
 				const element = item.kind === 'process' ? this.process(item) : this.track(item);
 				m?.element.remove();
 				(item.pinned ? this.pinned : this.rest).append(element);
@@ -61,7 +64,8 @@ export class Labels {
 		const label = document.activeElement?.closest<HTMLElement>('.tl-label');
 		if (!label || !this.rest.contains(label)) return [];
 		const track = Number(label.dataset.track ?? -1), process = Number(label.dataset.process ?? -1);
-		const item = this.where().layout.items.find((i) => i.kind === 'track' ? i.track === track : i.process === process && track < 0);
+		const item = this.where().layout.items.find((i) => i.kind === 'track' ? i.track === track : i.process === process &&
+			track < 0);
 		return item && ![...pinned, ...rest].some((p) => p.item === item) ? [{ item }] : [];
 	}
 
@@ -70,9 +74,11 @@ export class Labels {
 		const element = make('div', 'tl-label process'), n = tracks.filter((t) => t.process === item.process).length;
 		element.style.height = item.height + 'px';
 		element.dataset.process = String(item.process);
-		const fold = attributes(make('button', 'tl-fold'), { type: 'button', 'data-act': 'fold', 'aria-expanded': String(!item.collapsed),
+		const fold = attributes(make('button', 'tl-fold'),
+			{ type: 'button', 'data-act': 'fold', 'aria-expanded': String(!item.collapsed),
 			title: p.name + ' (' + p.pid + ')', 'aria-label': `process ${p.name}, ${p.pid}` });
-		fold.append(icon(item.collapsed ? 'right' : 'down'), make('span', 'tl-name', p.name), make('span', 'tl-sub', String(p.pid)));
+		fold.append(icon(item.collapsed ? 'right' : 'down'), make('span', 'tl-name', p.name),
+			make('span', 'tl-sub', String(p.pid)));
 		fold.addEventListener('click', () => this.tracks.collapseProcess(item.process));
 		element.append(fold);
 		if (item.collapsed) element.append(make('span', 'tl-count', n + (n === 1 ? ' track' : ' tracks')));
@@ -80,17 +86,20 @@ export class Labels {
 	}
 
 	private track(item: Item): HTMLElement {
-		const t = this.state.now.opened!.trace.tracks[item.track], element = make('div', 'tl-label' + (item.pinned ? ' pinned' : ''));
+		const t = this.state.now.opened!.trace.tracks[item.track],
+			element = make('div', 'tl-label' + (item.pinned ? ' pinned' : ''));
 		element.style.height = item.height + 'px';
 		attributes(element, { 'data-track': String(item.track), role: 'group', 'aria-label': `${KINDS[t.kind]} ${t.name}` });
 		const inner = make('div', 'tl-inner'), words = make('div', 'tl-words');
-		const fold = iconButton(item.collapsed ? 'right' : 'down', (item.collapsed ? 'Expand ' : 'Collapse ') + t.name, () => this.tracks.collapse(item.track), 'tl-fold');
+		const fold = iconButton(item.collapsed ? 'right' : 'down', (item.collapsed ? 'Expand ' : 'Collapse ') + t.name,
+			() => this.tracks.collapse(item.track), 'tl-fold');
 		attributes(fold, { 'data-act': 'fold', 'aria-expanded': String(!item.collapsed) });
 		words.append(make('div', 'tl-name', t.name));
 		words.title = t.name;
 		if (item.height >= TALL) words.append(make('div', 'tl-sub', this.facts(item.track)));
 		if (item.height >= TALL + 16 && t.lost) words.append(make('div', 'tl-sub warn', count(t.lost) + ' records dropped'));
-		const pin = iconButton('pin', (item.pinned ? 'Unpin ' : 'Pin ') + t.name, () => this.tracks.pin(item.track), 'tl-pin' + (item.pinned ? ' on' : ''));
+		const pin = iconButton('pin', (item.pinned ? 'Unpin ' : 'Pin ') + t.name, () => this.tracks.pin(item.track),
+			'tl-pin' + (item.pinned ? ' on' : ''));
 		attributes(pin, { 'data-act': 'pin', 'aria-pressed': String(item.pinned) });
 		const more = iconButton('more', 'Options of ' + t.name, () => {
 			const box = more.getBoundingClientRect();

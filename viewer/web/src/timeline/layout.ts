@@ -68,16 +68,19 @@ export function makeLayout(state: State): Layout {
 	const visible = shown ? new Set(shown) : null, pinned = new Set(now.pinned), folded = new Set(now.collapsed);
 	const push = (list: Item[], item: Item, y: number): number => { item.y = y; list.push(item); return y + item.height; };
 	for (const t of now.pinned)
-		if (t < tracks.length && (!visible || visible.has(t))) out.pinnedHeight = push(out.pinned, trackItem(folded, t, tracks[t], true), out.pinnedHeight);
+		if (t < tracks.length && (!visible || visible.has(t))) out.pinnedHeight = push(out.pinned,
+			trackItem(folded, t, tracks[t], true), out.pinnedHeight);
 	const byProcess = processes.map((): number[] => []);
 	for (const t of ordered(now)) if (!visible || visible.has(t)) byProcess[tracks[t].process]?.push(t);
 	byProcess.forEach((list, process) => {
 		if (!list.length) return;
 		const collapsed = now.collapsedProcesses.includes(process);
-		out.height = push(out.items, { kind: 'process', track: -1, process, y: 0, height: PROCESS, rows: 0, rowTop: 0, row: 0, collapsed, pinned: false },
+		out.height = push(out.items, { kind: 'process', track: -1, process, y: 0, height: PROCESS, rows: 0, rowTop: 0, row: 0,
+			collapsed, pinned: false },
 			out.height);
 		if (collapsed) return;
-		for (const t of list) if (!pinned.has(t)) out.height = push(out.items, trackItem(folded, t, tracks[t], false), out.height);
+		for (const t of list) if (!pinned.has(t)) out.height = push(out.items, trackItem(folded, t, tracks[t], false),
+			out.height);
 	});
 	return out;
 }

@@ -14,7 +14,8 @@ export function closeMenu(): boolean {
 
 export function openMenu(entries: Entry[], x: number, y: number, label: string): void {
 	closeMenu();
-	const back = document.activeElement, box = attributes(make('div', 'menu'), { role: 'menu', 'aria-label': label, tabindex: '-1' });
+	const back = document.activeElement,
+		box = attributes(make('div', 'menu'), { role: 'menu', 'aria-label': label, tabindex: '-1' });
 	const items = entries.map((entry) => {
 		const b = attributes(make('button', entry.line ? 'line' : ''), { type: 'button', role: 'menuitem', tabindex: '-1' });
 		b.append(make('span', '', entry.text), make('kbd', '', entry.keys ?? ''));
@@ -40,7 +41,8 @@ export function openMenu(entries: Entry[], x: number, y: number, label: string):
 }
 
 function key(e: KeyboardEvent, items: HTMLButtonElement[]): void {
-	const usable = items.filter((b) => !b.disabled), at = usable.indexOf(document.activeElement as HTMLButtonElement), n = usable.length;
+	const usable = items.filter((b) => !b.disabled), at = usable.indexOf(document.activeElement as HTMLButtonElement),
+		n = usable.length;
 	const go = (i: number): void => usable[(i + n) % n]?.focus();
 	if (e.key === 'ArrowDown') go(at + 1);
 	else if (e.key === 'ArrowUp') go(at - 1);

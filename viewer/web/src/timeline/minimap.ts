@@ -33,7 +33,8 @@ export class Minimap {
 	}
 
 	private key(e: KeyboardEvent): void {
-		const { from, to } = this.state.now.view, span = to - from, by = { ArrowLeft: -0.1, ArrowRight: 0.1, PageUp: 0.9, PageDown: -0.9 }[e.key];
+		const { from, to } = this.state.now.view, span = to - from,
+			by = { ArrowLeft: -0.1, ArrowRight: 0.1, PageUp: 0.9, PageDown: -0.9 }[e.key];
 		const zoom = { ArrowUp: 0.8, ArrowDown: 1.25 }[e.key];
 		if (by) this.mover.move({ from: from + span * by, to: to + span * by });
 		else if (zoom) this.mover.move({ from: from + span * (1 - zoom) / 2, to: to - span * (1 - zoom) / 2 });
@@ -68,7 +69,8 @@ export class Minimap {
 		if (!this.state.now.opened) return;
 		const x = e.offsetX, d = this.drag;
 		if (!d) {
-			this.canvas.style.cursor = { left: 'ew-resize', right: 'ew-resize', move: 'grab', new: 'crosshair' }[this.gripAt(x)];
+			this.canvas.style.cursor = { left: 'ew-resize', right: 'ew-resize', move: 'grab',
+				new: 'crosshair' }[this.gripAt(x)];
 			return;
 		}
 		if (!d.moved && Math.abs(x - d.x) < 3) return;
@@ -110,7 +112,8 @@ export class Minimap {
 		this.found(inks);
 		if (selection.kind === 'slice') {
 			cx.fillStyle = inks.accent;
-			cx.fillRect(Math.round(this.x(selection.slice.start)), 0, Math.max(2, this.x(selection.slice.end) - this.x(selection.slice.start)), 2);
+			cx.fillRect(Math.round(this.x(selection.slice.start)), 0,
+				Math.max(2, this.x(selection.slice.end) - this.x(selection.slice.start)), 2);
 		}
 		this.frame(inks, view);
 	}
@@ -151,7 +154,8 @@ export class Minimap {
 	// What of MARKS is drawn: x and calls.
 	ticks(): { x: number; width: number; calls: number }[] {
 		const { marks, width } = this, out: { x: number; width: number; calls: number }[] = [];
-		marks?.forEach((calls, i) => { if (calls) out.push({ x: Math.floor(i / marks.length * width), width: width / marks.length, calls }); });
+		marks?.forEach((calls, i) =>
+			{ if (calls) out.push({ x: Math.floor(i / marks.length * width), width: width / marks.length, calls }); });
 		return out;
 	}
 
@@ -172,6 +176,7 @@ export class Minimap {
 			rounded(cx, Math.max(0, Math.min(width - 4, x - 2)), height / 2 - 8, 4, 16, 2);
 			cx.fill();
 		}
-		this.canvas.setAttribute('aria-valuetext', `${moment(view.from, view.to - view.from)} to ${moment(view.to, view.to - view.from)}`);
+		this.canvas.setAttribute('aria-valuetext',
+			`${moment(view.from, view.to - view.from)} to ${moment(view.to, view.to - view.from)}`);
 	}
 }

@@ -6,7 +6,8 @@ import { ROW, type Placed } from './layout';
 import { rowTop, type Scene, type Target } from './scene';
 import type { Inks } from './theme';
 
-export function drawOverlay(cx: CanvasRenderingContext2D, scene: Scene, inks: Inks, now: Members, hover: Target | null, pointer: number | null): void {
+export function drawOverlay(cx: CanvasRenderingContext2D, scene: Scene, inks: Inks, now: Members, hover: Target | null,
+		pointer: number | null): void {
 	const { width, height, ratio } = scene;
 	cx.setTransform(ratio, 0, 0, ratio, 0, 0);
 	cx.clearRect(0, 0, width, height);
@@ -20,11 +21,13 @@ export function drawOverlay(cx: CanvasRenderingContext2D, scene: Scene, inks: In
 	if (hover?.record) {
 		const { held, i, track } = hover.record, r = held.records;
 		if (scene.tracks[track].kind !== 'instants')
-			outline(cx, scene, hover.placed, { track, depth: r.depth[i], start: r.start[i], fn: r.fn[i] }, r.end[i], inks.text, 1);
+			outline(cx, scene, hover.placed, { track, depth: r.depth[i], start: r.start[i], fn: r.fn[i] }, r.end[i],
+				inks.text, 1);
 	}
 	if (now.selection.kind === 'slice') {
 		const s = now.selection.slice;
-		for (const p of [...scene.rest, ...scene.pinned]) if (p.item.track === s.track) outline(cx, scene, p, s, s.end, inks.accent, 2);
+		for (const p of [...scene.rest, ...scene.pinned]) if (p.item.track === s.track) outline(cx, scene, p, s, s.end,
+			inks.accent, 2);
 	}
 }
 
@@ -39,7 +42,8 @@ function shade(cx: CanvasRenderingContext2D, scene: Scene, inks: Inks, range: Vi
 	if (range.tracks) {
 		const wanted = new Set(range.tracks);
 		for (const p of [...scene.rest, ...scene.pinned])
-			if (p.item.kind === 'track' && !wanted.has(p.item.track)) dim(Math.max(0, x0), Math.min(width, x1), p.top, p.item.height);
+			if (p.item.kind === 'track' && !wanted.has(p.item.track)) dim(Math.max(0, x0), Math.min(width, x1), p.top,
+				p.item.height);
 	}
 	cx.globalAlpha = 1;
 	cx.fillStyle = inks.accent;
@@ -61,6 +65,7 @@ function outline(cx: CanvasRenderingContext2D, scene: Scene, p: Placed, s: Slice
 		cx.beginPath();
 		cx.arc(a, p.top + p.item.height / 2, 9, 0, 7);
 		cx.stroke();
-	} else cx.strokeRect(Math.round(x0) + thick / 2, y + thick / 2 - 0.5, Math.max(2, Math.round(x1) - Math.round(x0) - thick), ROW - thick);
+	} else cx.strokeRect(Math.round(x0) + thick / 2, y + thick / 2 - 0.5, Math.max(2, Math.round(x1) - Math.round(x0) - thick),
+		ROW - thick);
 	cx.restore();
 }

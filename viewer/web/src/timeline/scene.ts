@@ -31,7 +31,8 @@ export const resolutionOf = (view: View, width: number, ratio: number): Ns => (v
 
 // Tiles of TRACKS that are there, and all that are not.  In place of these what a coarser level
 // has, or else what was drawn BEFORE.
-export function gather(engine: Engine, cache: TileCache, tracks: number[], view: View, resolution: Ns, before: Map<number, Held[]> | undefined): { tiles: Map<number, Held[]>; missing: Tile[] } {
+export function gather(engine: Engine, cache: TileCache, tracks: number[], view: View, resolution: Ns, before: Map<number,
+		Held[]> | undefined): { tiles: Map<number, Held[]>; missing: Tile[] } {
 	const tiles = new Map<number, Held[]>(), missing: Tile[] = [], lacking = new Set<number>();
 	for (const t of tracks) tiles.set(t, []);
 	for (const tile of engine.tiles(tracks, view.from, view.to, resolution)) {
@@ -41,7 +42,8 @@ export function gather(engine: Engine, cache: TileCache, tracks: number[], view:
 	}
 	for (let k = 1; k <= COARSER && lacking.size; k++) under(engine, cache, lacking, tiles, view, resolution * 4 ** k);
 	for (const t of lacking) {
-		const now = tiles.get(t) ?? [], there = new Set(now), old = (before?.get(t) ?? []).filter((h) => !there.has(h)).slice(-STALE);
+		const now = tiles.get(t) ?? [], there = new Set(now),
+			old = (before?.get(t) ?? []).filter((h) => !there.has(h)).slice(-STALE);
 		tiles.set(t, [...old, ...now]);
 	}
 	return { tiles, missing };
@@ -92,7 +94,8 @@ export function targetAt(scene: Scene, x: number, y: number): Target | null {
 		if (!placed.item.collapsed && !instants && d !== row) return;
 		const off = Math.max(r.start[i] - time, time - r.end[i], 0), wide = r.end[i] - r.start[i];
 		// The deepest of a collapsed track is what is seen; else the nearest, and of these the longest.
-		if (placed.item.collapsed ? d < depth || d === depth && off > near : off > near || off === near && wide < length) return;
+		if (placed.item.collapsed ? d < depth || d === depth && off > near : off > near || off === near &&
+			wide < length) return;
 		near = off; length = wide; depth = d;
 		target.record = { held, i, track };
 	});

@@ -18,7 +18,8 @@ export function tornOf(how: number): number {
 }
 
 // What needs more than pixels, in device pixels of the strip: x0, x1, row, fn, torn, text.
-export interface Wide { n: number; x0: Int32Array; x1: Int32Array; row: Int32Array; fn: Uint32Array; torn: Uint8Array; faded: Uint8Array }
+export interface Wide { n: number; x0: Int32Array; x1: Int32Array; row: Int32Array; fn: Uint32Array; torn: Uint8Array;
+	faded: Uint8Array }
 
 const MOST = 16384;
 
@@ -88,7 +89,8 @@ export class Strip {
 			// A gap between neighbours, in the colour of the lane.
 			if (x1 - x0 > 3 && b < w) px[base + --x1] = ground;
 			px.fill(colour, base + x0, base + x1);
-			if (x1 - x0 >= tornLeast && r.count[i] === 1) this.note(x0, x1, line + d - r0, f, r.how[i], x1 - x0 >= least, only === 0, a >= 0, b <= w);
+			if (x1 - x0 >= tornLeast && r.count[i] === 1) this.note(x0, x1, line + d - r0, f, r.how[i], x1 - x0 >= least,
+				only === 0, a >= 0, b <= w);
 		}
 	}
 
@@ -98,7 +100,8 @@ export class Strip {
 		for (let x = x0; x < x1; x++) if (depths[x] <= depth) { depths[x] = depth; pixels[base + x] = colour; }
 	}
 
-	private note(x0: number, x1: number, row: number, fn: number, how: number, text: boolean, faded: boolean, left: boolean, right: boolean): void {
+	private note(x0: number, x1: number, row: number, fn: number, how: number, text: boolean, faded: boolean, left: boolean,
+			right: boolean): void {
 		const w = this.wide, torn = (left ? tornOf(how) & Torn.Left : 0) | (right ? tornOf(how) & Torn.Right : 0);
 		if (!text && !torn || w.n === MOST) return;
 		const i = w.n++;

@@ -37,7 +37,8 @@ function hatch(cx: CanvasRenderingContext2D, ground: string, ink: string, cross:
 export function inks(cx: CanvasRenderingContext2D, dark: boolean, ratio: number): Inks {
 	const style = getComputedStyle(document.documentElement);
 	const v = (name: string): string => style.getPropertyValue('--' + name).trim() || '#888888';
-	return { dark, bg: v('bg'), panel: v('panel'), line: v('line'), text: v('text'), dim: v('dim'), accent: v('accent'), lane: v('lane'),
+	return { dark, bg: v('bg'), panel: v('panel'), line: v('line'), text: v('text'), dim: v('dim'), accent: v('accent'),
+		lane: v('lane'),
 		warn: v('warn'), bar: v('bar'), found: v('found'), lanePixel: packed(v('lane')),
 		dropped: hatch(cx, v('gap-bg'), v('gap'), false, ratio), unreadable: hatch(cx, v('lost-bg'), v('lost'), true, ratio) };
 }

@@ -89,8 +89,10 @@ export class Timeline {
 		this.tracks = new Tracks(state);
 		this.jump = new Jump(engine, state, () => this.width, (p) => this.data.watch(p), (text) => this.say(text));
 		this.labels = new Labels(state, this.tracks, this.content, this.pinnedBox,
-			() => ({ layout: this.layout, scroll: this.scroll.scrollTop, height: this.height }), () => this.body.getBoundingClientRect().top);
-		this.minimap = new Minimap(this.minimapCanvas, state, { move: (v) => this.move(v), jump: (v) => this.jump.to(v), full: () => full(state), least: LEAST });
+			() => ({ layout: this.layout, scroll: this.scroll.scrollTop, height: this.height }),
+				() => this.body.getBoundingClientRect().top);
+		this.minimap = new Minimap(this.minimapCanvas, state,
+			{ move: (v) => this.move(v), jump: (v) => this.jump.to(v), full: () => full(state), least: LEAST });
 		this.tooltip = new Tooltip(document.body);
 		this.keys = new Keys(this.acts(), (target, key) => this.ours(target, key), () => this.wake());
 		this.pointers();
@@ -138,17 +140,23 @@ export class Timeline {
 	private build(): void {
 		const { root, filter, hiddenChip } = this;
 		root.classList.add('tl');
-		attributes(filter, { type: 'search', placeholder: 'Filter tracks', 'aria-label': 'Filter tracks by name', spellcheck: 'false', autocomplete: 'off' });
+		attributes(filter, { type: 'search', placeholder: 'Filter tracks', 'aria-label': 'Filter tracks by name',
+			spellcheck: 'false', autocomplete: 'off' });
 		filter.addEventListener('input', () => this.state.set({ trackFilter: filter.value }));
-		filter.addEventListener('keydown', (e) => { if (e.key === 'Escape') { filter.value = ''; this.state.set({ trackFilter: '' }); filter.blur(); } });
+		filter.addEventListener('keydown',
+			(e) => { if (e.key === 'Escape') { filter.value = ''; this.state.set({ trackFilter: '' }); filter.blur(); } });
 		attributes(hiddenChip, { type: 'button' }).addEventListener('click', () => this.tracks.showAll());
-		const corner = make('div', 'tl-corner'), field = make('label', 'tl-field'), top = make('div', 'tl-top'), scale = make('div', 'tl-ruler');
+		const corner = make('div', 'tl-corner'), field = make('label', 'tl-field'), top = make('div', 'tl-top'),
+			scale = make('div', 'tl-ruler');
 		field.append(icon('filter'), filter);
 		corner.append(field, hiddenChip);
-		attributes(this.minimapCanvas, { role: 'slider', tabindex: '0', 'aria-label': 'Overview of the whole trace: the part in view', 'aria-valuemin': '0',
+		attributes(this.minimapCanvas,
+			{ role: 'slider', tabindex: '0', 'aria-label': 'Overview of the whole trace: the part in view',
+			'aria-valuemin': '0',
 			'aria-valuemax': '100', 'aria-valuenow': '0' });
 		attributes(this.base, { role: 'img', 'aria-label': 'Calls of each thread over time' });
-		attributes(this.scroll, { role: 'region', tabindex: '0', 'aria-label': 'Timeline. W and S zoom, A and D move, arrow keys go from call to call' });
+		attributes(this.scroll, { role: 'region', tabindex: '0',
+			'aria-label': 'Timeline. W and S zoom, A and D move, arrow keys go from call to call' });
 		attributes(this.live, { role: 'status', 'aria-live': 'polite' });
 		attributes(this.toast, { 'aria-hidden': 'true' });
 		this.over.setAttribute('aria-hidden', 'true');
@@ -162,7 +170,8 @@ export class Timeline {
 
 	private pointers(): void {
 		const host = {
-			width: () => this.width, left: () => this.body.getBoundingClientRect().left + this.left, top: () => this.body.getBoundingClientRect().top,
+			width: () => this.width, left: () => this.body.getBoundingClientRect().left + this.left,
+				top: () => this.body.getBoundingClientRect().top,
 			view: () => this.shown, move: (v: View) => this.move(v), scroll: (dy: number) => this.scrollBy(dy),
 			hover: (x: number, y: number) => { this.pointer = { x, y }; this.wake(); },
 			click: (x: number, y: number) => void this.click(x, y), open: (x: number, y: number) => this.open(x, y),
@@ -171,7 +180,8 @@ export class Timeline {
 		new Pointers(this.scroll, this.rulerCanvas, host);
 		this.minimapCanvas.addEventListener('wheel', (e) => {
 			e.preventDefault();
-			const { from, to } = this.shown, f = Math.exp(Math.max(-200, Math.min(200, e.deltaY)) * 0.002), mid = (from + to) / 2;
+			const { from, to } = this.shown, f = Math.exp(Math.max(-200, Math.min(200, e.deltaY)) * 0.002),
+				mid = (from + to) / 2;
 			this.move({ from: mid - (to - from) / 2 * f, to: mid + (to - from) / 2 * f });
 		}, { passive: false });
 	}
@@ -184,13 +194,18 @@ export class Timeline {
 		const relative = (which: 'parent' | 'child' | 'before' | 'after', otherwise: () => void): void => {
 			if (this.state.now.selection.kind === 'slice') void j.relative(which); else otherwise();
 		};
-		const next = (e: KeyboardEvent): void => void j.next(e.shiftKey ? -1 : 1), previous = (): void => void j.next(-1), back = (): void => j.back();
+		const next = (e: KeyboardEvent): void => void j.next(e.shiftKey ? -1 : 1), previous = (): void => void j.next(-1),
+			back = (): void => j.back();
 		return {
-			f: () => j.fit(), 0: () => j.whole(), Home: () => j.whole(), n: next, ']': next, p: previous, '[': previous, Backspace: back, 'Alt+ArrowLeft': back,
-			ArrowUp: () => relative('parent', () => this.scrollBy(-3 * ROW)), ArrowDown: () => relative('child', () => this.scrollBy(3 * ROW)),
+			f: () => j.fit(), 0: () => j.whole(), Home: () => j.whole(), n: next, ']': next, p: previous, '[': previous,
+				Backspace: back, 'Alt+ArrowLeft': back,
+			ArrowUp: () => relative('parent', () => this.scrollBy(-3 * ROW)),
+				ArrowDown: () => relative('child', () => this.scrollBy(3 * ROW)),
 			ArrowLeft: () => relative('before', () => pan(-0.1)), ArrowRight: () => relative('after', () => pan(0.1)),
-			PageUp: () => this.scrollBy(-this.height * 0.8), PageDown: () => this.scrollBy(this.height * 0.8), Escape: () => this.escape(),
-			m: () => j.range(), 'Shift+ArrowLeft': () => j.range(0, -0.02), 'Shift+ArrowRight': () => j.range(0, 0.02), 'Shift+ArrowUp': () => j.range(-0.02, 0),
+			PageUp: () => this.scrollBy(-this.height * 0.8), PageDown: () => this.scrollBy(this.height * 0.8),
+				Escape: () => this.escape(),
+			m: () => j.range(), 'Shift+ArrowLeft': () => j.range(0, -0.02), 'Shift+ArrowRight': () => j.range(0, 0.02),
+				'Shift+ArrowUp': () => j.range(-0.02, 0),
 			'Shift+ArrowDown': () => j.range(0.02, 0),
 		};
 	}
@@ -218,7 +233,8 @@ export class Timeline {
 		if (has('colourBy', 'theme')) this.recolour();
 		if (has('pinned', 'order', 'hidden', 'collapsed', 'collapsedProcesses', 'trackFilter', 'opened')) this.relayout = true;
 		if (has('selection')) this.selected();
-		if (has('view', 'hits', 'find', 'opened', 'pinned', 'order', 'hidden', 'collapsed', 'collapsedProcesses', 'trackFilter')) this.dirty = true;
+		if (has('view', 'hits', 'find', 'opened', 'pinned', 'order', 'hidden', 'collapsed', 'collapsedProcesses',
+			'trackFilter')) this.dirty = true;
 		this.wake();
 	}
 
@@ -253,7 +269,8 @@ export class Timeline {
 		for (const fn of hits) this.hits[fn] = 1;
 		void this.data.watch(new Promise<void>((resolve) => {
 			const ask = async (): Promise<void> => {
-				const marks = this.state.now.hits === hits ? await this.data.marks(hits, MARKS).catch(() => null) : null;
+				const marks = this.state.now.hits === hits ? await this.data.marks(hits, MARKS).catch(() => null)
+					: null;
 				if (marks && this.state.now.hits === hits) this.minimap.marks = marks;
 			};
 			this.marksTimer = window.setTimeout(() => void ask().then(resolve), MARKS_MS);
@@ -292,7 +309,8 @@ export class Timeline {
 			this.move(this.keys.step(now, this.shown, at, this.width));
 		} else this.keys.step(now, this.shown, 0, 1);
 		if (!this.glide) return;
-		const part = Math.min(1, (performance.now() - this.glide.start) / GLIDE_MS), ease = 1 - (1 - part) ** 3, a = this.glide.from, b = this.state.now.view;
+		const part = Math.min(1, (performance.now() - this.glide.start) / GLIDE_MS), ease = 1 - (1 - part) ** 3,
+			a = this.glide.from, b = this.state.now.view;
 		this.shown = part === 1 ? b : { from: a.from + (b.from - a.from) * ease, to: a.to + (b.to - a.to) * ease };
 		if (part === 1) this.glide = null;
 		this.dirty = true;
@@ -320,7 +338,8 @@ export class Timeline {
 		if (held.tile.kind !== 'runs')
 			return { track, depth: r.depth[i], start: r.start[i], end: r.end[i], fn: r.fn[i], how: r.how[i] };
 		const time = Math.round(Math.max(r.start[i], Math.min(r.end[i], target.time)));
-		return await this.data.watch(this.engine.at(track, time, r.depth[i])) ?? this.data.watch(this.engine.at(track, r.start[i], r.depth[i]));
+		return await this.data.watch(this.engine.at(track, time, r.depth[i])) ?? this.data.watch(this.engine.at(track,
+			r.start[i], r.depth[i]));
 	}
 
 	private open(x: number, y: number): void {
@@ -330,13 +349,15 @@ export class Timeline {
 
 	private measure(from: number, to: number, y0: number, y1: number): void {
 		const tracks = Number.isNaN(y0) ? this.state.shownTracks() : this.tracksBetween(y0, y1);
-		this.state.set({ selection: { kind: 'range', from: Math.round(from), to: Math.max(Math.round(from) + 1, Math.round(to)), tracks } });
+		this.state.set({ selection: { kind: 'range', from: Math.round(from), to: Math.max(Math.round(from) + 1, Math.round(to)),
+			tracks } });
 		this.wake();
 	}
 
 	private tracksBetween(y0: number, y1: number): number[] | null {
 		if (!this.scene) return null;
-		const list = [...this.scene.pinned, ...this.scene.rest].filter((p) => p.item.kind === 'track' && p.top < y1 && p.top + p.item.height > y0);
+		const list = [...this.scene.pinned, ...this.scene.rest].filter((p) => p.item.kind === 'track' && p.top < y1 &&
+			p.top + p.item.height > y0);
 		return list.length ? list.map((p) => p.item.track) : null;
 	}
 
@@ -354,7 +375,8 @@ export class Timeline {
 		this.advance(now);
 		this.size();
 		if (this.ready && this.width > 0 && this.height > 0) {
-			if (this.relayout) { this.layout = makeLayout(this.state); this.relayout = false; this.dirty = true; this.side(); }
+			if (this.relayout) { this.layout = makeLayout(this.state); this.relayout = false; this.dirty = true;
+				this.side(); }
 			if (this.reveal) this.bringIntoSight();
 			const all = this.dirty;
 			if (all) this.redraw();
@@ -367,7 +389,8 @@ export class Timeline {
 
 	private size(): void {
 		const ratio = devicePixelRatio || 1, outer = this.root.clientWidth;
-		const left = Math.round(Math.max(116, Math.min(230, outer * 0.2))), width = this.scroll.clientWidth - left, height = this.body.clientHeight;
+		const left = Math.round(Math.max(116, Math.min(230, outer * 0.2))), width = this.scroll.clientWidth - left,
+			height = this.body.clientHeight;
 		if (left !== this.left) this.root.style.setProperty('--labels', left + 'px');
 		if (ratio !== this.ratio) this.inks = null;
 		if (ratio !== this.ratio || width !== this.width || height !== this.height || left !== this.left) this.dirty = true;
@@ -381,7 +404,8 @@ export class Timeline {
 		if (this.filter.value !== trackFilter) this.filter.value = trackFilter;
 		const nothing = !this.layout.items.length && !this.layout.pinned.length;
 		this.none.hidden = !nothing;
-		this.none.textContent = !nothing ? '' : trackFilter ? `No track has “${trackFilter}” in its name` : 'All tracks are hidden';
+		this.none.textContent = !nothing ? '' : trackFilter ? `No track has “${trackFilter}” in its name`
+			: 'All tracks are hidden';
 	}
 
 	private bringIntoSight(): void {
@@ -391,11 +415,13 @@ export class Timeline {
 		const item = this.layout.items.find((i) => i.track === s.slice.track);
 		if (!item) {
 			const process = this.state.now.opened?.trace.tracks[s.slice.track]?.process ?? -1;
-			if (this.state.now.collapsedProcesses.includes(process)) { this.tracks.collapseProcess(process); this.reveal = true; }
+			if (this.state.now.collapsedProcesses.includes(process)) { this.tracks.collapseProcess(process);
+				this.reveal = true; }
 			else if (!this.state.now.pinned.includes(s.slice.track)) this.say('Its track is hidden');
 			return;
 		}
-		const room = pinnedRoom(this.layout, this.height), top = rowTop({ item, top: item.y }, s.slice.depth), seen = this.height - room;
+		const room = pinnedRoom(this.layout, this.height), top = rowTop({ item, top: item.y }, s.slice.depth),
+			seen = this.height - room;
 		const at = this.scroll.scrollTop;
 		if (top < at) this.scroll.scrollTop = top - 3 * ROW;
 		else if (top + ROW > at + seen) this.scroll.scrollTop = top + 4 * ROW - seen;
@@ -406,16 +432,20 @@ export class Timeline {
 		const { state: { now }, ratio, width, height } = this, opened = now.opened!;
 		this.dirty = false;
 		this.cache.frame++;
-		for (const [canvas, w, h] of [[this.base, width, height], [this.over, width, height], [this.rulerCanvas, width, RULER]] as const) fitCanvas(canvas, w, h, ratio);
+		for (const [canvas, w, h] of [[this.base, width, height], [this.over, width, height],
+			[this.rulerCanvas, width, RULER]] as const) fitCanvas(canvas, w, h, ratio);
 		this.minimap.size(width, MINIMAP, ratio);
-		const dark = isDark(now.theme), sight = inSight(this.layout, this.scroll.scrollTop, height), room = pinnedRoom(this.layout, height);
+		const dark = isDark(now.theme), sight = inSight(this.layout, this.scroll.scrollTop, height),
+			room = pinnedRoom(this.layout, height);
 		const tracks = [...sight.pinned, ...sight.rest].filter((p) => p.item.kind === 'track').map((p) => p.item.track);
-		const calls = tracks.filter((t) => opened.trace.tracks[t].kind !== 'counter'), resolution = resolutionOf(this.shown, width, ratio);
+		const calls = tracks.filter((t) => opened.trace.tracks[t].kind !== 'counter'),
+			resolution = resolutionOf(this.shown, width, ratio);
 		this.inks ??= inks(this.baseCx, dark, ratio);
 		const { tiles, missing } = gather(this.engine, this.cache, calls, this.shown, resolution, this.scene?.tiles);
 		const view = this.shown;
 		this.scene = { view, width, height, ratio, pinnedHeight: room, ...sight, tiles, missing, gaps: (t) => this.data.gaps(t),
-			samples: (t) => this.data.samples(t, view, resolution, opened.trace.tracks[t].end), tracks: opened.trace.tracks, functions: opened.functions,
+			samples: (t) => this.data.samples(t, view, resolution, opened.trace.tracks[t].end), tracks: opened.trace.tracks,
+				functions: opened.functions,
 			palette: palette(opened.functions, now.colourBy, dark), hits: this.hits };
 		this.painter.draw(this.scene, this.inks);
 		this.labels.update(sight.pinned, sight.rest, room);
@@ -423,14 +453,16 @@ export class Timeline {
 		this.content.style.height = room + this.layout.height + 'px';
 		this.spanText.textContent = duration(Math.round(view.to - view.from)) + ' in view';
 		this.minimap.draw(this.inks, ratio, view);
-		this.minimapCanvas.setAttribute('aria-valuenow', String(Math.round((view.from + view.to) / 2 / opened.trace.duration * 100)));
+		this.minimapCanvas.setAttribute('aria-valuenow',
+			String(Math.round((view.from + view.to) / 2 / opened.trace.duration * 100)));
 		this.ask(calls, missing, resolution);
 	}
 
 	// What is missing in the view that we go to; what may come next once that is there.
 	private ask(tracks: number[], missing: Tile[], resolution: number): void {
 		const { view } = this.state.now;
-		if (this.glide) missing = this.engine.tiles(tracks, view.from, view.to, resolutionOf(view, this.width, this.ratio)).filter((t) => !this.cache.has(t));
+		if (this.glide) missing = this.engine.tiles(tracks, view.from, view.to,
+			resolutionOf(view, this.width, this.ratio)).filter((t) => !this.cache.has(t));
 		this.cache.want(missing, []);
 		clearTimeout(this.aheadTimer);
 		if (!missing.length && !this.glide)
@@ -440,7 +472,8 @@ export class Timeline {
 	private ahead(tracks: number[], resolution: number): Tile[] {
 		const { from, to } = this.state.now.view, span = to - from, out: Tile[] = [];
 		for (const [more, scale] of [[0.6, 1], [1.5, 4], [-0.2, 0.25]]) {
-			const tiles = this.engine.tiles(tracks, from - span * more, to + span * more, resolution * scale).filter((t) => !this.cache.has(t));
+			const tiles = this.engine.tiles(tracks, from - span * more, to + span * more,
+				resolution * scale).filter((t) => !this.cache.has(t));
 			if (out.length + tiles.length <= AHEAD_TILES) out.push(...tiles);
 		}
 		return out;
@@ -453,7 +486,8 @@ export class Timeline {
 		const inside = !Number.isNaN(pointer.x) && pointer.x >= 0 && pointer.x <= this.width;
 		this.hovered = inside && pointer.y >= 0 && !this.glide ? targetAt(scene, pointer.x, pointer.y) : null;
 		const range = now.selection.kind === 'range' ? now.selection : null;
-		drawRuler(this.rulerCx, this.inks, this.ratio, { view: scene.view, width: scene.width, height: RULER, range, pointer: inside ? pointer.x : null });
+		drawRuler(this.rulerCx, this.inks, this.ratio,
+			{ view: scene.view, width: scene.width, height: RULER, range, pointer: inside ? pointer.x : null });
 		drawOverlay(this.overCx, scene, this.inks, now, this.hovered, inside ? pointer.x : null);
 		this.scroll.classList.toggle('over', this.hovered?.record !== null && this.hovered !== null);
 		const box = this.body.getBoundingClientRect();
@@ -463,7 +497,8 @@ export class Timeline {
 
 	private settle(): void {
 		if (!this.idlers.length) return;
-		const quiet = this.state.now.opened && !this.dirty && !this.relayout && !this.glide && !this.keys.moving && this.cache.quiet && !this.data.waiting && !!this.scene;
+		const quiet = this.state.now.opened && !this.dirty && !this.relayout && !this.glide && !this.keys.moving &&
+			this.cache.quiet && !this.data.waiting && !!this.scene;
 		this.rest = quiet ? this.rest + 1 : 0;
 		if (this.rest < 3) return this.wake();
 		for (const resolve of this.idlers.splice(0)) resolve();

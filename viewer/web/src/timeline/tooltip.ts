@@ -45,7 +45,8 @@ export class Tooltip {
 		const key = lines.join('\n');
 		if (key !== this.shown) {
 			this.shown = key;
-			this.box.replaceChildren(...lines.map((text, i) => make('div', i === 0 ? 'tl-tip-title' : i === 1 ? 'tl-tip-main' : 'tl-tip-note', text)).filter((e) => e.textContent));
+			this.box.replaceChildren(...lines.map((text, i) => make('div', i === 0 ? 'tl-tip-title' : i === 1
+				? 'tl-tip-main' : 'tl-tip-note', text)).filter((e) => e.textContent));
 		}
 		this.box.hidden = false;
 		const w = this.box.offsetWidth, h = this.box.offsetHeight;
@@ -56,14 +57,16 @@ export class Tooltip {
 	private lines(scene: Scene, target: Target): string[] | null {
 		const track = target.placed.item.track, gap = gapAt(scene, track, target.time), info = scene.tracks[track];
 		if (gap && (!target.record || target.time >= gap.start)) {
-			return [gap.records ? count(gap.records) + ' records were dropped here' : 'This part cannot be read', duration(gap.end - gap.start),
+			return [gap.records ? count(gap.records) + ' records were dropped here' : 'This part cannot be read',
+				duration(gap.end - gap.start),
 				gap.records ? 'the recorder had no room for them' : 'it is missing in the file or damaged'];
 		}
 		if (info.kind === 'counter') {
 			const s = scene.samples(track), i = s ? sampleAt(s, target.time) : -1;
 			if (!s || i < 0) return null;
 			const spread = s.min[i] !== s.max[i] ? `from ${brief(s.min[i])} to ${brief(s.max[i])} around here` : '';
-			return [info.name, count(s.last[i]), spread, 'at ' + moment(s.t[i], (scene.view.to - scene.view.from) / scene.width)];
+			return [info.name, count(s.last[i]), spread,
+				'at ' + moment(s.t[i], (scene.view.to - scene.view.from) / scene.width)];
 		}
 		return target.record ? this.record(scene, target) : null;
 	}
@@ -73,7 +76,8 @@ export class Tooltip {
 		const { held: { records: r }, i, track } = record, fn = r.fn[i], near = (scene.view.to - scene.view.from) / scene.width;
 		const name = title(scene.functions, fn), where = place(scene.functions, fn), t = scene.tracks[track];
 		const at = `at ${moment(r.start[i], near)} · ${t.name}` + (t.depth > 1 ? ` · depth ${r.depth[i] + 1}` : '');
-		if (r.count[i] > 1) return [count(r.count[i]) + ' short calls', 'within ' + duration(r.end[i] - r.start[i]), 'the longest: ' + name, where, at];
+		if (r.count[i] > 1) return [count(r.count[i]) + ' short calls', 'within ' + duration(r.end[i] - r.start[i]),
+			'the longest: ' + name, where, at];
 		if (t.kind === 'instants') return [name, at];
 		return [name, duration(r.end[i] - r.start[i]), where, at, ...notes(r.how[i])];
 	}
@@ -82,6 +86,7 @@ export class Tooltip {
 // A selected call in one sentence, for the live region.
 export function sentence(scene: Scene, s: Slice): string {
 	const t = scene.tracks[s.track];
-	return [title(scene.functions, s.fn), place(scene.functions, s.fn), duration(s.end - s.start), `at ${moment(s.start, 1000)} in ${t?.name ?? '?'}`,
+	return [title(scene.functions, s.fn), place(scene.functions, s.fn), duration(s.end - s.start),
+		`at ${moment(s.start, 1000)} in ${t?.name ?? '?'}`,
 		'depth ' + (s.depth + 1), ...notes(s.how)].filter(Boolean).join(', ');
 }

@@ -21,12 +21,14 @@ export class Tracks {
 
 	collapseAll(collapsed: boolean): void {
 		const tracks = this.state.now.opened?.trace.tracks ?? [];
-		this.state.set({ collapsed: collapsed ? tracks.map((_, i) => i).filter((i) => nested(tracks[i])) : [], collapsedProcesses: [] });
+		this.state.set({ collapsed: collapsed ? tracks.map((_, i) => i).filter((i) => nested(tracks[i])) : [],
+			collapsedProcesses: [] });
 	}
 
 	pin(track: number): void { this.state.set({ pinned: toggled(this.state.now.pinned, track) }); }
 
-	hide(track: number): void { this.state.set({ hidden: [...without(this.state.now.hidden, track), track], pinned: without(this.state.now.pinned, track) }); }
+	hide(track: number): void { this.state.set({ hidden: [...without(this.state.now.hidden, track), track],
+		pinned: without(this.state.now.pinned, track) }); }
 
 	hideOthers(track: number): void {
 		const n = this.state.now.opened?.trace.tracks.length ?? 0;
@@ -41,7 +43,8 @@ export class Tracks {
 		if (!opened) return [];
 		if (pinned.includes(track)) return pinned;
 		const process = opened.trace.tracks[track].process;
-		return ordered(this.state.now).filter((t) => opened.trace.tracks[t].process === process && !pinned.includes(t) && (!shown || shown.includes(t)));
+		return ordered(this.state.now).filter((t) => opened.trace.tracks[t].process === process && !pinned.includes(t) &&
+			(!shown || shown.includes(t)));
 	}
 
 	step(track: number, direction: 1 | -1): void {
@@ -68,6 +71,7 @@ export class Tracks {
 	// Only this track is counted in what the panels show.
 	only(track: number): void {
 		const { selection, view } = this.state.now, range = selection.kind === 'range' ? selection : view;
-		this.state.look({ selection: { kind: 'range', from: Math.round(range.from), to: Math.round(range.to), tracks: [track] } });
+		this.state.look({ selection: { kind: 'range', from: Math.round(range.from), to: Math.round(range.to),
+			tracks: [track] } });
 	}
 }
