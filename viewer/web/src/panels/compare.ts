@@ -9,11 +9,23 @@ import type { Context, Panel } from './context';
 import { el, empty, failed, fill, Latest } from './dom';
 import { Grid, type Column } from './grid';
 import { functionNodes } from './names';
-import { plural } from './text';
+import { plural, UNKNOWN } from './text';
 
 interface Side { calls: number; mean: number; self: number; whole: number }
-interface Row { fn: number; name: string; place: string; verdict: string; difference: number; ratio: number | null; a: Side | null; b: Side | null }
-interface Both { a: string; b: string; compared: string; rows: Row[]; verdicts: [string, number][]; folded: number; median: number | null }
+interface Row {
+	fn: number;           // in the open trace, -1: not there
+	name: string; place: string; verdict: string;
+	difference: number; ratio: number | null;
+	a: Side | null; b: Side | null;
+}
+interface Both {
+	a: string; b: string; // paths
+	compared: string;
+	rows: Row[];
+	verdicts: [string, number][];
+	folded: number;
+	median: number | null;
+}
 
 // Verdicts in the order of interest: sign, class, what it means, shown at first.
 const VERDICTS: Record<string, [string, string, string, boolean]> = {
@@ -93,11 +105,13 @@ export class Compare implements Panel {
 			return chip;
 		}));
 		const median = both.median === null ? '' : `, the median function takes ${ratioText(both.median)} the time`;
+		const folded = both.folded ? `; ${plural(both.folded, 'function')} with little time left out` : '';
 		const file = (name: string): HTMLElement => el('b', { text: base(name), title: name });
-		const open = this.ctx.opened!.trace.file, mark = (name: string): string => base(name) === base(open) && both.a !== both.b ? ' (open)' : '';
+		const open = base(this.ctx.opened!.trace.file);
+		const mark = (name: string): string => base(name) === open && both.a !== both.b ? ' (open)' : '';
 		fill(this.root, el('div', 'p-tools', el('span', null, 'A ', file(both.a), mark(both.a), ' → B ', file(both.b), mark(both.b)),
 			this.filter, this.chips,
-			el('span', { class: 'p-dim', text: both.compared + median + (both.folded ? `; ${plural(both.folded, 'function')} with little time left out` : '') })),
+			el('span', { class: 'p-dim', text: both.compared + median + folded })),
 			this.box);
 		this.rows();
 	}
@@ -107,10 +121,15 @@ export class Compare implements Panel {
 		if (!both || !grid) return;
 		const rows = both.rows.filter((r) => this.shown.has(r.verdict) || !VERDICTS[r.verdict])
 			.filter((r) => words.every((w) => (r.name + ' ' + r.place).toLowerCase().includes(w)));
-		if (!rows.length) fill(this.box, empty(both.rows.length ? 'Nothing that changed for certain is among these.' : 'Nothing differs that can be listed.',
-			both.rows.length ? 'Switch other verdicts on above, or clear the filter.' : 'The times of all functions agree.'));
-		else if (grid.root.parentNode !== this.box) fill(this.box, grid.root);
-		if (rows.length) grid.show(rows, true);
+		if (rows.length) {
+			if (grid.root.parentNode !== this.box) fill(this.box, grid.root);
+			grid.show(rows, true);
+		} else if (both.rows.length) {
+			fill(this.box, empty('Nothing that changed for certain is among these.',
+				'Switch other verdicts on above, or clear the filter.'));
+		} else {
+			fill(this.box, empty('Nothing differs that can be listed.', 'The times of all functions agree.'));
+		}
 	}
 
 	private makeGrid(both: Both): Grid<Row> {
@@ -118,7 +137,8 @@ export class Compare implements Panel {
 		const most = Math.max(1, ...both.rows.map((r) => Math.abs(r.difference)));
 		const side = (label: string, which: 'a' | 'b'): Column<Row> => ({
 			label, title: `Mean self time of a call in ${which.toUpperCase()}`, width: '92px',
-			value: (r) => r[which]?.whole ? r[which]!.mean : null, text: (r) => r[which] ? r[which]!.whole ? duration(r[which]!.mean) : 'unknown' : '',
+			value: (r) => r[which]?.whole ? r[which]!.mean : null,
+			text: (r) => r[which]?.whole ? duration(r[which]!.mean) : r[which] ? UNKNOWN : '',
 		});
 		const calls = (which: 'a' | 'b'): Column<Row> => ({
 			label: 'Calls ' + which.toUpperCase(), title: 'Entries in ' + which.toUpperCase(), width: '84px', least: 900,
@@ -131,7 +151,10 @@ export class Compare implements Panel {
 			dim: (r) => about(r.verdict)[1] === 'noise', same: (x, y) => x.name === y.name && x.place === y.place,
 			columns: [
 				{ label: 'Verdict', title: 'Is it more than chance?', width: '108px', left: true, value: (r) => r.verdict,
-					node: (r) => [el('span', { class: 'p-verdict ' + about(r.verdict)[1], text: `${about(r.verdict)[0]} ${r.verdict}`, title: about(r.verdict)[2] })] },
+					node: (r) => {
+						const [sign, cls, why] = about(r.verdict);
+						return [el('span', { class: 'p-verdict ' + cls, text: `${sign} ${r.verdict}`, title: why })];
+					} },
 				{ label: 'Function', title: 'Name, and file or module', width: 'minmax(160px, 1fr)', left: true, value: (r) => r.name,
 					node: (r) => r.fn >= 0 ? functionNodes(ctx.opened!.functions, r.fn) : [el('span', 'p-swatch'),
 						el('span', { class: 'p-name', text: r.name }), el('span', { class: 'p-place', text: r.place })] },

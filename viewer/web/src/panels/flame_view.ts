@@ -188,6 +188,7 @@ export class FlameView {
 		const find = this.ctx.state.now.find !== '' && this.ctx.hits.size > 0;
 		const grey = themed('--line', '#ccc'), dim = themed('--dim', '#777'), back = themed('--bg', '#fff');
 		const text = themed('--text', '#111'), top = themed('--bar', '#cdf'), above = new Set(this.calls.path(this.zoomed).slice(0, -1));
+		const { total, calls: count } = this.calls.tree;
 		pen.setTransform(ratio, 0, 0, ratio, 0, 0);
 		pen.clearRect(0, 0, width, scroller.clientHeight);
 		pen.font = '12px system-ui, "DejaVu Sans", sans-serif';
@@ -196,7 +197,8 @@ export class FlameView {
 			const fn = this.fnOf(b.node), call = b.kind === Kind.Call && fn >= 0;
 			const far = above.has(b.node) && b.kind === Kind.Call || find && call && !this.ctx.hits.has(fn);
 			pen.globalAlpha = far ? 0.4 : 1;
-			pen.fillStyle = call ? swatch(fn, this.calls.tree.total[b.node] / Math.max(1, this.calls.tree.calls[b.node])) : b.kind === Kind.Call ? top : grey;
+			const each = total[b.node] / Math.max(1, count[b.node]); // for colours by duration
+			pen.fillStyle = call ? swatch(fn, each) : b.kind === Kind.Call ? top : grey;
 			pen.fillRect(b.x, b.y, Math.max(0.6, b.w - (b.w > 3 ? 1 : 0)), ROW - 1);
 			if (b.w > TEXT) {
 				pen.globalAlpha = far ? 0.75 : 1;

@@ -77,6 +77,12 @@ export class Grid<T> {
 
 	sorted(): { by: string; ascending: boolean } { return { by: this.sortBy?.label ?? '', ascending: this.up }; }
 
+	sortAs(label: string, ascending: boolean): void {
+		this.sortBy = this.options.columns.find((c) => c.label === label) ?? this.sortBy;
+		this.up = ascending;
+		this.titles();
+	}
+
 	// All rows and columns, raw values; tabs and line breaks in names become spaces.
 	tsv(): string {
 		const { columns } = this.options, clean = (v: unknown): string => String(v ?? '').replace(/[\t\r\n]+/g, ' ');

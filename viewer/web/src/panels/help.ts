@@ -11,19 +11,23 @@ const KEYS: [string, [string, string][]][] = [
 	['Timeline', [
 		['w s', 'zoom in, out (also the wheel)'], ['a d', 'move left, right (also drag)'], ['f', 'zoom to the selection; again: back'],
 		['0', 'the whole trace'], ['Shift drag', 'select and measure a range'], ['Alt Shift drag', 'of these threads only'],
-		['PageUp PageDown', 'scroll the threads'], ['Backspace', 'back to where you were'],
+		['PgUp PgDn', 'scroll the threads'], ['Backspace', 'back to where you were'],
 	]],
 	['Selected call', [
 		['↑ ↓', 'its caller, its first call'], ['← →', 'the call before, after'], ['n p', 'next, previous call of the function'],
 		['c', 'copy what the panel shows as text'], ['Shift c', 'copy it as JSON'], ['Escape', 'select nothing'],
 	]],
-	['Find', [['/', 'find functions and files'], ['Enter', 'next call that is found'], ['Shift Enter', 'the one before'], ['Escape', 'find nothing']]],
+	['Find', [
+		['/', 'find functions and files'], ['Enter', 'next call that is found'],
+		['Shift Enter', 'the one before'], ['Escape', 'find nothing'],
+	]],
 	['Tables and trees', [
 		['↑ ↓ Home End', 'go from row to row'], ['Enter', 'next call of the function in the timeline'],
 		['Shift Enter', 'call before'], ['← →', 'close, open a row of the tree'], ['*', 'open all beside it'], ['h', 'open the hot path'],
 	]],
 	['Flame graphs', [
-		['Enter', 'zoom in (also a click)'], ['Escape', 'zoom back'], ['Shift Enter', 'next call; of callers: put into the middle (or double click)'], ['↑ ↓ ← →', 'caller, calls, neighbours'], ['Home', 'all'],
+		['Enter', 'zoom in (also a click)'], ['Escape', 'zoom back'],
+		['Shift Enter', 'next call; of callers: put into the middle (or double click)'], ['↑ ↓ ← →', 'caller, calls, neighbours'], ['Home', 'all'],
 	]],
 	['Panels', [['Tab', 'next control'], ['← →', 'other panel, on the tabs'], ['?', 'this help']]],
 ];
@@ -63,8 +67,10 @@ export class Help {
 }
 
 function keys(): HTMLElement {
-	return el('div', 'p-keys', KEYS.map(([group, list]) => el('section', null, el('h3', { text: group }), el('dl', null, list.map(([key, what]) =>
-		el('div', null, el('dt', null, ...key.split(' ').flatMap((k, i) => [i ? ' ' : '', el('kbd', { text: k })])), el('dd', { text: what })))))));
+	const row = ([key, what]: [string, string]): HTMLElement => el('div', null,
+		el('dt', null, key.split(' ').flatMap((k, i) => [i ? ' ' : '', el('kbd', { text: k })])), el('dd', { text: what }));
+	return el('div', 'p-keys', KEYS.map(([group, list]) =>
+		el('section', null, el('h3', { text: group }), el('dl', null, list.map(row)))));
 }
 
 function warnings(list: Warning[]): HTMLElement {
@@ -75,8 +81,8 @@ function warnings(list: Warning[]): HTMLElement {
 
 function facts({ trace }: Opened): HTMLElement {
 	const rows: [string, string][] = [
-		['File', trace.file], ['Process', `${trace.title} (${trace.pid})`], ['Recorded', wallClock(trace, 0)], ['Length', duration(trace.duration)],
-		['Calls', count(trace.calls)], ['Dropped', trace.lost ? plural(trace.lost, 'record') : 'nothing'], ['Tracks', count(trace.tracks.length)],
+		['File', trace.file], ['Process', `${trace.title} (${trace.pid})`], ['Recorded', wallClock(trace, 0)],
+		['Length', duration(trace.duration)], ['Calls', count(trace.calls)], ['Dropped', trace.lost ? plural(trace.lost, 'record') : 'nothing'], ['Tracks', count(trace.tracks.length)],
 		...trace.compare ? [['Compared with', trace.compare] as [string, string]] : [],
 		...trace.facts, ['Viewer', 'vizview ' + trace.version],
 	];

@@ -99,7 +99,8 @@ export class Histogram implements Panel {
 		log.checked = this.logarithmic;
 		const r = this.row, head = el('div', 'p-tools',
 			el('h2', null, mark, el('span', { text: title(f, this.fn), title: place(f, this.fn) })),
-			el('span', { class: 'p-dim', text: `${plural(n, 'call')} that ended here` + (r?.partial ? `, ${count(r.partial)} more not seen whole` : '') }),
+			el('span', { class: 'p-dim', text: `${plural(n, 'call')} that ended here` +
+				(r?.partial ? `, ${count(r.partial)} more not seen whole` : '') }),
 			el('label', { title: 'So that a few slow calls can be seen beside many quick ones' }, log, ' logarithmic counts'),
 			button('Next call', 'Go to its next call in the timeline', () => void this.ctx.next(this.fn)),
 			button('Callers', 'Who calls it, and what it calls', () => this.ctx.show('butterfly')));
@@ -108,8 +109,9 @@ export class Histogram implements Panel {
 			return fill(this.root, head, empty('No call of it ended in this range and was seen from begin to end.',
 				button('Its next call', 'Go to it in the timeline', () => void this.ctx.next(this.fn))));
 		}
-		this.chart.setAttribute('aria-label', 'Durations of ' + title(f, this.fn) + (r ? `: mean ${duration(r.mean)}, p50 at most ${duration(r.p50)}, p99 at most ${duration(r.p99)}, longest ${duration(r.max)}` : '') +
-			'. Arrows go from bar to bar, Enter goes to its calls.');
+		const marks = r ? `: mean ${duration(r.mean)}, p50 at most ${duration(r.p50)}, p99 at most ${duration(r.p99)}, ` +
+			`longest ${duration(r.max)}` : '';
+		this.chart.setAttribute('aria-label', 'Durations of ' + title(f, this.fn) + marks + '. Arrows go from bar to bar, Enter goes to its calls.');
 		fill(this.root, head, el('div', 'p-histogram', this.chart, el('div', 'p-slowest', this.listTitle, this.grid.root)));
 		this.draw();
 		this.choose(-1);
@@ -138,7 +140,8 @@ export class Histogram implements Panel {
 			if (b.count) (e.firstChild as HTMLElement).style.height = `max(2px, ${height(b.count) * 100}%)`;
 			return e;
 		});
-		fill(this.chart, el('div', 'p-bars', bars, this.marks()), this.axis(), el('span', { class: 'p-most p-dim', 'aria-hidden': 'true', text: plural(most, 'call') }));
+		fill(this.chart, el('div', 'p-bars', bars, this.marks()), this.axis(),
+			el('span', { class: 'p-most p-dim', 'aria-hidden': 'true', text: plural(most, 'call') }));
 	}
 
 	private words(b: Bar): string[] {
@@ -155,12 +158,15 @@ export class Histogram implements Panel {
 	private marks(): HTMLElement[] {
 		const r = this.row;
 		if (!r?.seen) return [];
-		const all: [string, number, string][] = [['mean', r.mean, ''], ['p50', r.p50, 'at most '], ['p99', r.p99, 'at most '], ['max', r.max, '']];
+		const all: [string, number, string][] = [['mean', r.mean, ''], ['p50', r.p50, 'at most '],
+			['p99', r.p99, 'at most '], ['max', r.max, '']];
 		const ends: number[] = [], width = this.chart.clientWidth; // of each line of labels
 		return all.sort((a, b) => a[1] - b[1]).map(([name, ns, how]) => {
 			const text = `${name} ${duration(ns)}`, x = this.place(ns), room = text.length * 6.6 + 10, left = x * width + room > width;
 			const begin = x * width - (left ? room : 0), free = ends.findIndex((end) => end <= begin), line = free < 0 ? ends.length : free;
-			const e = el('div', { class: 'p-mark' + (left ? ' left' : ''), 'aria-hidden': 'true', title: `${name}: ${how}${duration(ns)}` }, el('span', { text }));
+			const e = el('div', {
+				class: 'p-mark' + (left ? ' left' : ''), 'aria-hidden': 'true', title: `${name}: ${how}${duration(ns)}`,
+			}, el('span', { text }));
 			ends[line] = begin + room;
 			e.style.left = x * 100 + '%';
 			e.style.setProperty('--line-of', String(line));

@@ -80,7 +80,8 @@ class Panels {
 		if (changed.has('panel') || changed.has('panelOpen') || changed.has('opened')) this.arrange();
 		for (const c of of) this.changed.add(c === 'find' ? 'hits' : c);
 		clearTimeout(this.timer);
-		const quick = changed.has('opened') || of.every((c) => QUICK.has(c) || c === 'find' || c === 'selection' && this.panel.name === 'details');
+		const quick = changed.has('opened') || of.every((c) =>
+			QUICK.has(c) || c === 'find' || c === 'selection' && this.panel.name === 'details');
 		this.timer = window.setTimeout(() => this.update(), quick ? 0 : REST_MS);
 	}
 

@@ -36,7 +36,8 @@ export class Source {
 		void this.latest.run(() => this.ctx.engine.source(fn), (text) => {
 			if (text?.lines.length) this.text(text, f.line[fn], name);
 			else this.none('The source is not in the trace. To have it, record with ', el('code', { text: 'vizattach --with-source' }),
-				', or open the trace by ', el('code', { text: 'vizview FILE' }), ' on the machine that has ', el('code', { text: f.files[f.file[fn]] }), '.');
+				', or open the trace by ', el('code', { text: 'vizview FILE' }),
+				' on the machine that has ', el('code', { text: f.files[f.file[fn]] }), '.');
 		});
 	}
 

@@ -75,9 +75,11 @@ export class Table implements Panel {
 	private show(): void {
 		const sums = this.sums;
 		if (!sums) return;
-		if (sums.rows.some((r) => r.raised) !== this.raised) {
-			this.raised = !this.raised;
+		if (!this.raised && sums.rows.some((r) => r.raised)) {
+			const { by, ascending } = this.grid.sorted();
+			this.raised = true; // from now on: columns that come and go are a nuisance
 			this.grid = this.makeGrid();
+			this.grid.sortAs(by, ascending);
 		}
 		const f = this.ctx.opened!.functions, needle = this.filter.value.trim();
 		const rows = needle ? sums.rows.filter((r) => matches(f, r.fn, needle)) : [...sums.rows];
