@@ -15,6 +15,7 @@ static char dir[] = "/tmp/vizview-test-XXXXXX";
 
 static void setup(void)
 {
+	static char cache[64];
 	struct kit *kit = kit_new(30, 1);
 	char path[64];
 	uint8_t *p;
@@ -26,6 +27,8 @@ static void setup(void)
 	kit_finish(kit);
 	p = kit_bytes(kit, &n);
 	cr_assert_not_null(mkdtemp(dir));
+	snprintf(cache, sizeof(cache), "%s/cache", dir);
+	cr_assert_eq(setenv("XDG_CACHE_HOME", cache, 1), 0);
 	snprintf(path, sizeof(path), "%s/a.viz", dir);
 	f = fopen(path, "wb");
 	cr_assert_not_null(f);
@@ -118,6 +121,26 @@ Test(vizview, exit_codes_and_messages, .init = setup, .fini = teardown)
 		{ "index a.viz --json",              2, "does not belong" },
 		{ "export a.viz",                    2, "--format is missing" },
 		{ "export a.viz --format doc",       2, "there is no format doc" },
+		{ "export a.viz --format json -o t.json",     0, "records were lost" },
+		{ "export a.viz --format csv --range 1s",     2, "takes two times" },
+		{ "export a.viz --format csv --range 3s-1s",  2, "takes two times" },
+		{ "export a.viz --format csv --range 99h-",   2, "takes two times" },
+		{ "export a.viz --format csv -o - --range 900000s-", 1, "ends before the range" },
+		{ "export a.viz --format csv -o - --thread nobody", 1, "no thread has \"nobody\"" },
+		{ "export a.viz --format csv -o - --function nothing", 1, "no function has" },
+		{ "export a.viz --format viz --range -1ms --thread 77", 0, "a.part.viz" },
+		{ "info a.part.viz",                 0, "only threads with" },
+		{ "import t.json",                   0, "t.viz: " },
+		{ "import t.json",                   1, "--force to replace it" },
+		{ "import t.json --force",           0, "events" },
+		{ "import a.viz -o b2.viz",          1, "it is no JSON" },
+		{ "import none.json",                1, "No such file" },
+		{ "info t.viz",                      0, "t.json by vizview" },
+		{ "info t.json",                     0, "t.json by vizview" },
+		{ "report t.json --json",            0, "\"schema\":1" },
+		{ "tree t.json",                     0, "thread 77" },
+		{ "diff a.viz t.json",               0, "" },
+		{ "export t.json --format csv -o -", 0, "calls,resumes" },
 		{ "report a.viz b.viz",              2, "one trace at a time" },
 		{ "report b.viz",                    1, "No such file" },
 		{ "report .",                        1, "Is a directory" },
