@@ -23,8 +23,11 @@ export async function inflate(packed: Uint8Array): Promise<Uint8Array> {
 	const stream = new Blob([packed]).stream() as unknown as {
 		pipeThrough(through: DecompressionStream): ReadableStream<Uint8Array>;
 	};
-	return new Uint8Array(await new Response(stream.pipeThrough(new DecompressionStream('deflate-raw')))
-		.arrayBuffer());
+	try {
+		return new Uint8Array(await new Response(stream.pipeThrough(new DecompressionStream('deflate-raw'))).arrayBuffer());
+	} catch {
+		throw new Error('a part cannot be unpacked'); // a Response says only "Failed to fetch"
+	}
 }
 
 export const unpack = (text: string): Promise<Uint8Array> => inflate(fromBase64(text));

@@ -62,7 +62,7 @@ export class WorkerEngine implements Engine {
 			try: 'Get it again; until then only its first part is shown.',
 		});
 		if (whole.damaged) trace.warnings.push({
-			what: `${whole.damaged} parts of this file are damaged.`, why: 'Their bytes make no sense.',
+			what: whole.damaged === 1 ? 'A part of this file is damaged.' : `${whole.damaged} parts of this file are damaged.`, why: 'Their bytes make no sense.',
 			try: 'They are shown as unreadable; the rest is right.',
 		});
 		const id = ++this.lastId;
