@@ -16,8 +16,8 @@ const UNREADABLE = 0xffffffff;
 async function answer(promise: Promise<Response>): Promise<Response> {
 	try {
 		return await promise;
-	} catch (error) {
-		throw new Unreachable(String(error));
+	} catch {
+		throw new Unreachable('nothing listens at its address any more'); // a browser says only "Failed to fetch"
 	}
 }
 
