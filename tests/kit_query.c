@@ -66,16 +66,20 @@ static void recurse(struct kit_track *t, uint32_t function, uint32_t depth)
 		kit_leave(t, VZ_LEAVE_RETURN, later(t, 0, 14));
 }
 
-/* Break every third block of events; it stays in the table of blocks, or goes with its end. */
+/* Break some blocks of events; they stay in the table of blocks, or go with its end. */
 static void damage(struct kit_query *k, unsigned flags)
 {
 	struct vz_trouble trouble;
 	struct vz_reader *r;
 
 	must(vz_reader_open_memory(k->bytes, k->nbytes, &r, &trouble) == 0, "no trace");
-	for (uint32_t i = 2; i < vz_reader_nblocks(r); i += 3)
-		k->bytes[vz_reader_block(r, i)->offset +
-			 (flags & KIT_CUT && i & 1 ? 0 : sizeof(struct vz_block) + 1)] ^= 0x40;
+	for (uint32_t i = 0; i < vz_reader_nblocks(r); i++) {
+		bool head = flags & KIT_CUT && i & 1;
+
+		if (kit_random(k->kit, 4) == 0)
+			k->bytes[vz_reader_block(r, i)->offset +
+				 (head ? 0 : sizeof(struct vz_block) + 1)] ^= 0x40;
+	}
 	vz_reader_free(r);
 	if (flags & KIT_CUT)
 		k->nbytes -= sizeof(struct vz_file_footer) / 2;

@@ -24,6 +24,15 @@ struct asked {
 	struct vzq_range query;
 };
 
+/* A time at which a block begins, or 1 ns beside it. */
+static uint64_t near_block(struct kit_query *k)
+{
+	const struct vzi_directory *d = vzq_directory(k->q);
+	uint64_t ns = vzq_block(k->q, (uint32_t)kit_random(k->kit, d->nblocks))->from_ns;
+
+	return ns ? ns - 1 + kit_random(k->kit, 3) : 0;
+}
+
 /* Ranges of all sizes, some at times of events, some beyond the trace, some of all tracks. */
 static void choose(struct kit_query *k, struct asked *a)
 {
@@ -37,6 +46,10 @@ static void choose(struct kit_query *k, struct asked *a)
 	to = from + kit_random(kit, UINT64_C(1) << kit_random(kit, 46));
 	if (kit_random(kit, 4) == 0 && c->n)
 		to = c->p[kit_random(kit, c->n)].end;
+	if (kit_random(kit, 3) == 0)
+		from = near_block(k);
+	if (kit_random(kit, 3) == 0)
+		to = near_block(k);
 	if (kit_random(kit, 8) == 0)
 		from = 0;
 	if (kit_random(kit, 8) == 0)
