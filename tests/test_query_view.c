@@ -229,3 +229,40 @@ Test(query_view, gaps)
 	}
 	kit_query_fini(&k);
 }
+
+/* A short call belongs to the window in which it begins, also where it ends in the next one and
+ * in another block. */
+Test(query_view, short_calls_across_a_window_and_a_block)
+{
+	const uint64_t window = UINT64_C(1) << VZQ_WINDOW_SHIFT;
+	struct kit *kit = kit_new(5, 1);
+	struct kit_track *t = kit_track(kit, 1, 0);
+	struct kit_query k;
+	struct vzq_job *job;
+	const struct vzq_result *r;
+
+	kit_enter(t, 1, VZ_ENTRY_CALL, KIT_START_NS + 10);
+	kit_enter(t, 2, VZ_ENTRY_CALL, KIT_START_NS + window - 100);
+	vz_tracefile_flush(kit->tf, UINT64_MAX, 0);
+	kit_leave(t, VZ_LEAVE_UNWIND, KIT_START_NS + window + 5000);
+	kit_enter(t, 3, VZ_ENTRY_CALL, KIT_START_NS + window + 5001);
+	kit_leave(t, VZ_LEAVE_RETURN, KIT_START_NS + window + 5002);
+	kit_leave(t, VZ_LEAVE_RETURN, KIT_START_NS + 2 * window);
+	kit_finish(kit);
+	kit_query_open(&k, kit);
+	cr_assert_eq(k.index.tracks[0].nblocks, 2);
+	job = vzq_fine(k.q, 0, 0);
+	r = kit_query_run(&k, job, 1);
+	cr_assert_eq(r->records.n, 1);
+	cr_assert_eq(r->records.fn[0], 2);
+	cr_assert_eq(r->records.start[0], (double)(window - 100));
+	cr_assert_eq(r->records.end[0], (double)(window + 5000));
+	cr_assert_eq(r->records.how[0], VZ_LEAVE_UNWIND << VZI_HOW_LEAVE_SHIFT);
+	vzq_job_free(job);
+	job = vzq_fine(k.q, 0, 1);
+	r = kit_query_run(&k, job, 1);
+	cr_assert_eq(r->records.n, 1);
+	cr_assert_eq(r->records.fn[0], 3);
+	vzq_job_free(job);
+	kit_query_fini(&k);
+}
