@@ -44,22 +44,22 @@ int vz_import_note(const char *s, size_t n)
 	return -1;
 }
 
-static bool is(struct vz_span s, const char *text)
+bool vz_import_is(struct vz_span s, const char *text)
 {
 	return s.p && s.n == strlen(text) && !memcmp(s.p, text, s.n);
 }
 
-static bool leave_out(struct vz_importer *im, enum vz_import_left_out why)
+bool vz_import_leave_out(struct vz_importer *im, enum vz_import_left_out why)
 {
 	im->left_out[why]++;
 	im->summary.not_shown++;
 	return true;
 }
 
-static bool failed(struct vz_importer *im, int rc)
+bool vz_import_failed(struct vz_importer *im, int rc)
 {
 	if (rc == -E2BIG)
-		return leave_out(im, VZ_OUT_MANY);
+		return vz_import_leave_out(im, VZ_OUT_MANY);
 	im->error = rc;
 	return false;
 }
@@ -152,7 +152,7 @@ static bool add(struct vz_importer *im, struct vz_rec *rec)
 
 	im->tracks.p[rec->track].records++;
 	rc = vz_sort_add(im->sort, rec);
-	return rc < 0 ? failed(im, rc) : true;
+	return rc < 0 ? vz_import_failed(im, rc) : true;
 }
 
 /* ---- calls ---- */
@@ -179,15 +179,15 @@ static bool take_call(struct vz_importer *im)
 	int rc;
 
 	if (!time_of(e->ts, &ts) || (e->dur.p && !time_of(e->dur, &dur)))
-		return leave_out(im, VZ_OUT_NO_TIME);
+		return vz_import_leave_out(im, VZ_OUT_NO_TIME);
 	if (dur.ns < 0)
-		return leave_out(im, VZ_OUT_NEGATIVE);
+		return vz_import_leave_out(im, VZ_OUT_NEGATIVE);
 	rc = vz_import_track(&im->tracks, VZ_IMPORT_THREAD, e->pid, e->tid, (struct vz_span){ 0 },
 			     &rec.track);
 	if (rc == 0)
 		rc = function_of(im, &function);
 	if (rc < 0)
-		return failed(im, rc);
+		return vz_import_failed(im, rc);
 	rec.start = vz_import_round(ts);
 	rec.end = vz_import_round(vz_import_sum(ts, dur));
 	rec.what = function << VZ_REC_FUNCTION_SHIFT | VZ_REC_CALL;
@@ -215,22 +215,22 @@ static bool take_begin(struct vz_importer *im)
 	int rc;
 
 	if (!time_of(e->ts, &ts))
-		return leave_out(im, VZ_OUT_NO_TIME);
+		return vz_import_leave_out(im, VZ_OUT_NO_TIME);
 	if (im->open >= OPEN_MAX)
-		return leave_out(im, VZ_OUT_MANY);
+		return vz_import_leave_out(im, VZ_OUT_MANY);
 	rc = vz_import_track(&im->tracks, VZ_IMPORT_THREAD, e->pid, e->tid, (struct vz_span){ 0 },
 			     &track);
 	if (rc == 0)
 		rc = function_of(im, &open.function);
 	if (rc < 0)
-		return failed(im, rc);
+		return vz_import_failed(im, rc);
 	t = &im->tracks.p[track];
 	if (t->depth == t->open_cap) {
 		uint32_t cap = t->open_cap ? t->open_cap * 2 : FIRST_OPEN;
 		struct vz_import_open *bigger = reallocarray(t->open, cap, sizeof(*bigger));
 
 		if (!bigger)
-			return failed(im, -ENOMEM);
+			return vz_import_failed(im, -ENOMEM);
 		t->open = bigger;
 		t->open_cap = cap;
 	}
@@ -256,7 +256,7 @@ static bool add_open(struct vz_importer *im, const struct vz_import_open *open, 
 
 	im->open--;
 	if (end < rec.start)
-		return leave_out(im, VZ_OUT_NEGATIVE);
+		return vz_import_leave_out(im, VZ_OUT_NEGATIVE);
 	if (end == VZ_IMPORT_NO_END)
 		rec.what |= (uint32_t)VZ_LEAVE_UNSEEN << VZ_REC_LEAVE_SHIFT;
 	else
@@ -274,18 +274,18 @@ static bool take_end(struct vz_importer *im)
 	int rc;
 
 	if (!time_of(e->ts, &ts))
-		return leave_out(im, VZ_OUT_NO_TIME);
+		return vz_import_leave_out(im, VZ_OUT_NO_TIME);
 	rc = vz_import_track(&im->tracks, VZ_IMPORT_THREAD, e->pid, e->tid, (struct vz_span){ 0 },
 			     &track);
 	if (rc < 0)
-		return failed(im, rc);
+		return vz_import_failed(im, rc);
 	t = &im->tracks.p[track];
 	if (!t->depth)
-		return leave_out(im, VZ_OUT_END);
+		return vz_import_leave_out(im, VZ_OUT_END);
 	open = &t->open[--t->depth];
 	rc = join_args(im, &open->extra, 0);
 	if (rc < 0)
-		return failed(im, rc);
+		return vz_import_failed(im, rc);
 	/* So that calls which begin and end as this one are put in it, and not it in them. */
 	open->seq = im->nested_before >= im->nested_after ? im->seq : open->seq;
 	return add_open(im, open, track, vz_import_round(ts));
@@ -323,13 +323,13 @@ static int async_track(struct vz_importer *im, uint32_t *track, uint64_t *ns)
 	int rc;
 
 	if (!time_of(e->ts, &ts)) {
-		leave_out(im, VZ_OUT_NO_TIME);
+		vz_import_leave_out(im, VZ_OUT_NO_TIME);
 		return 0;
 	}
 	rc = vz_import_track(&im->tracks, VZ_IMPORT_ASYNC, e->pid, e->cat, (struct vz_span){ 0 },
 			     track);
 	if (rc < 0) {
-		failed(im, rc);
+		vz_import_failed(im, rc);
 		return 0;
 	}
 	*ns = vz_import_round(ts);
@@ -344,7 +344,7 @@ static bool take_async_begin(struct vz_importer *im)
 	int rc;
 
 	if (im->open >= OPEN_MAX)
-		return leave_out(im, VZ_OUT_MANY);
+		return vz_import_leave_out(im, VZ_OUT_MANY);
 	if (!async_track(im, &track, &open.start))
 		return !im->error;
 	rc = function_of(im, &open.function);
@@ -352,7 +352,7 @@ static bool take_async_begin(struct vz_importer *im)
 	if (rc == 0)
 		rc = vz_async_push(im->async, group, track, &open);
 	if (rc < 0)
-		return failed(im, rc);
+		return vz_import_failed(im, rc);
 	stretch(im, open.start, open.start);
 	im->open++;
 	return true;
@@ -368,9 +368,9 @@ static bool take_async_end(struct vz_importer *im)
 	if (!async_track(im, &other, &ns))
 		return !im->error;
 	if (!vz_async_pop(im->async, group_of(&im->event), &track, &open))
-		return leave_out(im, VZ_OUT_END);
+		return vz_import_leave_out(im, VZ_OUT_END);
 	rc = join_args(im, &open.extra, sizeof(uint64_t));
-	return rc < 0 ? failed(im, rc) : add_open(im, &open, track, ns);
+	return rc < 0 ? vz_import_failed(im, rc) : add_open(im, &open, track, ns);
 }
 
 static bool take_async_point(struct vz_importer *im)
@@ -383,7 +383,7 @@ static bool take_async_point(struct vz_importer *im)
 		return !im->error;
 	rc = function_of(im, &function);
 	if (rc < 0)
-		return failed(im, rc);
+		return vz_import_failed(im, rc);
 	rec.end = rec.start;
 	rec.extra = keep_group(im, group_of(&im->event));
 	rec.what = function << VZ_REC_FUNCTION_SHIFT | VZ_REC_CALL;
@@ -397,13 +397,13 @@ static bool take_async_point(struct vz_importer *im)
 static bool is_loss(const struct vz_import_event *e, uint64_t *records)
 {
 	*records = 0;
-	if (!is(e->cat, "LOST"))
+	if (!vz_import_is(e->cat, "LOST"))
 		return false;
 	for (uint32_t i = 0; i < e->nseries; i++)
 		if (e->series[i].name_len == 7 &&
 		    !memcmp(e->args + e->series[i].name, "records", 7))
 			*records = strtoull(e->args + e->series[i].value, NULL, 10);
-	return *records > 0 || is(e->name, "a part of the trace cannot be read");
+	return *records > 0 || vz_import_is(e->name, "a part of the trace cannot be read");
 }
 
 static bool take_loss(struct vz_importer *im, uint64_t records, uint64_t ns)
@@ -414,7 +414,7 @@ static bool take_loss(struct vz_importer *im, uint64_t records, uint64_t ns)
 				 (struct vz_span){ 0 }, &rec.track);
 
 	if (rc < 0)
-		return failed(im, rc);
+		return vz_import_failed(im, rc);
 	stretch(im, ns, ns);
 	return add(im, &rec);
 }
@@ -430,7 +430,7 @@ static bool take_instant(struct vz_importer *im)
 	int rc;
 
 	if (!time_of(e->ts, &ts))
-		return leave_out(im, VZ_OUT_NO_TIME);
+		return vz_import_leave_out(im, VZ_OUT_NO_TIME);
 	rec.start = rec.end = vz_import_round(ts);
 	if (is_loss(e, &records))
 		return take_loss(im, records, rec.start);
@@ -440,7 +440,7 @@ static bool take_instant(struct vz_importer *im)
 	if (rc == 0)
 		rc = function_of(im, &function);
 	if (rc < 0)
-		return failed(im, rc);
+		return vz_import_failed(im, rc);
 	rec.extra = keep_args(im);
 	rec.what = function << VZ_REC_FUNCTION_SHIFT | VZ_REC_POINT;
 	stretch(im, rec.start, rec.start);
@@ -455,12 +455,12 @@ static bool take_value(struct vz_importer *im, const struct vz_import_series *se
 	double v = strtod(e->args + series->value, NULL);
 	int rc;
 
-	if (is(detail, "value") ||
+	if (vz_import_is(detail, "value") ||
 	    (detail.n == e->name.n && !memcmp(detail.p, e->name.p, detail.n)))
 		detail.n = 0;
 	rc = vz_import_track(&im->tracks, VZ_IMPORT_COUNTER, e->pid, e->name, detail, &rec.track);
 	if (rc < 0)
-		return failed(im, rc);
+		return vz_import_failed(im, rc);
 	memcpy(&rec.end, &v, sizeof(v));
 	return add(im, &rec);
 }
@@ -472,73 +472,15 @@ static bool take_counter(struct vz_importer *im)
 	uint64_t ns;
 
 	if (!time_of(e->ts, &ts))
-		return leave_out(im, VZ_OUT_NO_TIME);
+		return vz_import_leave_out(im, VZ_OUT_NO_TIME);
 	ns = vz_import_round(ts);
 	stretch(im, ns, ns);
 	if (e->nothers || !e->nseries)
-		leave_out(im, VZ_OUT_VALUE);
+		vz_import_leave_out(im, VZ_OUT_VALUE);
 	for (uint32_t i = 0; i < e->nseries; i++)
 		if (!take_value(im, &e->series[i], ns))
 			return false;
 	return true;
-}
-
-/* ---- metadata ---- */
-
-static int64_t number_of(struct vz_span s)
-{
-	char text[32];
-	uint32_t n = s.n < sizeof(text) - 1 ? s.n : (uint32_t)sizeof(text) - 1;
-
-	memcpy(text, s.p, n);
-	text[n] = '\0';
-	return strtoll(text, NULL, 10);
-}
-
-static bool take_process_data(struct vz_importer *im)
-{
-	const struct vz_import_event *e = &im->event;
-	struct vz_import_process *p;
-	uint32_t process;
-	int rc = vz_import_process(&im->tracks, e->pid, &process);
-
-	if (rc < 0)
-		return failed(im, rc);
-	p = &im->tracks.processes[process];
-	if (is(e->name, "process_sort_index") && e->arg_sort.p)
-		p->sort = number_of(e->arg_sort);
-	if (is(e->name, "process_name") && e->arg_name.n)
-		p->name = vz_text_keep(&im->tracks.text, e->arg_name.p, e->arg_name.n);
-	return true;
-}
-
-static bool take_thread_data(struct vz_importer *im)
-{
-	const struct vz_import_event *e = &im->event;
-	struct vz_import_track *t;
-	uint32_t track;
-	int rc = vz_import_track(&im->tracks, VZ_IMPORT_THREAD, e->pid, e->tid,
-				 (struct vz_span){ 0 }, &track);
-
-	if (rc < 0)
-		return failed(im, rc);
-	t = &im->tracks.p[track];
-	if (is(e->name, "thread_sort_index") && e->arg_sort.p)
-		t->sort = number_of(e->arg_sort);
-	if (is(e->name, "thread_name") && e->arg_name.n)
-		t->name = vz_text_keep(&im->tracks.text, e->arg_name.p, e->arg_name.n);
-	return true;
-}
-
-static bool take_metadata(struct vz_importer *im)
-{
-	struct vz_span name = im->event.name;
-
-	if (is(name, "process_name") || is(name, "process_sort_index"))
-		return take_process_data(im);
-	if (is(name, "thread_name") || is(name, "thread_sort_index"))
-		return take_thread_data(im);
-	return leave_out(im, VZ_OUT_META);
 }
 
 bool vz_import_take(struct vz_importer *im)
@@ -563,7 +505,7 @@ bool vz_import_take(struct vz_importer *im)
 	case 'C':
 		return take_counter(im);
 	case 'M':
-		return take_metadata(im);
+		return vz_import_take_metadata(im);
 	case 'b':
 	case 'S':
 		return take_async_begin(im);
@@ -577,20 +519,20 @@ bool vz_import_take(struct vz_importer *im)
 	case 's':
 	case 't':
 	case 'f':
-		return leave_out(im, VZ_OUT_FLOW);
+		return vz_import_leave_out(im, VZ_OUT_FLOW);
 	case 'N':
 	case 'O':
 	case 'D':
-		return leave_out(im, VZ_OUT_OBJECT);
+		return vz_import_leave_out(im, VZ_OUT_OBJECT);
 	case 'P':
-		return leave_out(im, VZ_OUT_SAMPLE);
+		return vz_import_leave_out(im, VZ_OUT_SAMPLE);
 	case 'v':
 	case 'V':
-		return leave_out(im, VZ_OUT_MEMORY);
+		return vz_import_leave_out(im, VZ_OUT_MEMORY);
 	case 'c':
-		return leave_out(im, VZ_OUT_META);
+		return vz_import_leave_out(im, VZ_OUT_META);
 	default:
-		return leave_out(im, e->phase.p ? VZ_OUT_PHASE : VZ_OUT_NO_EVENT);
+		return vz_import_leave_out(im, e->phase.p ? VZ_OUT_PHASE : VZ_OUT_NO_EVENT);
 	}
 }
 

@@ -278,13 +278,6 @@ static void arg_number(struct vz_import_json *j, const char *s, size_t n)
 	put(j, s, n);
 }
 
-static void arg_word(struct vz_import_json *j, const char *word)
-{
-	put_comma(j);
-	j->e->nothers += at_top_of_args(j);
-	put(j, word, strlen(word));
-}
-
 static void begin_args(struct vz_import_json *j, char brace)
 {
 	if (where(j) == IN_ARGS) {
@@ -552,8 +545,11 @@ static int on_number(void *ctx, const char *s, size_t n)
 static int on_word(struct vz_import_json *j, const char *word)
 {
 	j->pieces++;
-	if (!j->muted && where(j) == IN_ARGS)
-		arg_word(j, word);
+	if (j->muted || where(j) != IN_ARGS)
+		return 1;
+	put_comma(j);
+	j->e->nothers += at_top_of_args(j);
+	put(j, word, strlen(word));
 	return 1;
 }
 

@@ -276,6 +276,12 @@ struct vz_importer {
 
 /** Number of what our own exports say of a call that was not seen whole; -1: it is not that. */
 int vz_import_note(const char *s, size_t n);
+bool vz_import_is(struct vz_span s, const char *text);
+/** Count what is not shown; true. */
+bool vz_import_leave_out(struct vz_importer *im, enum vz_import_left_out why);
+/** Stop, or where there is too much of something leave it out; what vz_import_take() returns. */
+bool vz_import_failed(struct vz_importer *im, int rc);
+bool vz_import_take_metadata(struct vz_importer *im);
 /** Take .event; false: .error is set. */
 bool vz_import_take(struct vz_importer *im);
 /** What has begun and never ended; before the records are sorted for good. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "viewer/write.h"
+#include "viewer/write_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,63 +8,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "viewer/encode.h"
-
-enum {
-	FIRST = 64,
-	EVENTS_PER_PUT = 2, /* a loss and its number */
-	MAX_EVENTS = 2 * VZ_BLOCK_MAX_CALLS,
-	HELD_MAX = 16 << 20,   /* bytes of events that wait in all tracks together */
-	BLOCK_BYTES = 1 << 20, /* other blocks are written when they have so much */
-	MAX_SAMPLES = 1 << 14,
-	NAME_MAX_BYTES = UINT16_MAX,
-	VARINT_MAX = 10,
-};
-
-/* Bytes that wait for a block. */
-struct bytes {
-	uint8_t *p;
-	size_t n, cap;
-	uint32_t records;
-};
-
-struct sample {
-	uint64_t ns;
-	double value;
-};
-
-struct vz_writer_track {
-	struct vz_writer *w;
-	struct vz_writer_track *next, *previous;
-	uint32_t id;
-	struct vz_pack_event *events;
-	uint32_t n, cap, entries_here;
-	struct vz_pack_frame *stack, *base; /* now, and where the waiting events begin */
-	uint32_t depth, stack_cap, base_depth, base_cap;
-	uint64_t ns;
-	uint64_t entries;
-	struct bytes args;
-	uint64_t args_first, args_last;
-	struct sample *samples;
-	uint32_t nsamples;
-};
-
-struct vz_writer {
-	int fd, error;
-	uint64_t bytes;
-	uint32_t seq;
-	struct vz_pack *pack;
-	struct vz_index_entry *index; /* of the blocks since the last index block */
-	uint32_t nindex;
-	uint64_t last_index;
-	struct bytes facts, functions, track_records;
-	struct vz_writer_track *tracks;
-	uint64_t start_ns, calls, lost;
-	uint32_t ntracks, nfunctions;
-	size_t held;
-};
-
-static void fail(struct vz_writer *w, int rc)
+void vz_writer_fail(struct vz_writer *w, int rc)
 {
 	if (!w->error)
 		w->error = rc;
@@ -80,7 +24,7 @@ static void write_all(struct vz_writer *w, struct iovec *iov, int n)
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0) {
-			fail(w, -errno);
+			vz_writer_fail(w, -errno);
 			return;
 		}
 		w->bytes += (uint64_t)done;
@@ -116,7 +60,7 @@ static void note_block(struct vz_writer *w, const struct vz_block *head, uint64_
 }
 
 /* Append a block; HEAD holds all but what concerns the file. */
-static uint64_t put_block(struct vz_writer *w, struct vz_block *head, const uint8_t *payload)
+uint64_t vz_writer_put_block(struct vz_writer *w, struct vz_block *head, const uint8_t *payload)
 {
 	static const uint8_t zeros[VZ_BLOCK_ALIGN];
 	uint64_t offset = w->bytes;
@@ -147,10 +91,10 @@ static uint64_t put_raw(struct vz_writer *w, struct vz_block *head, const uint8_
 	if (rc == 0)
 		rc = vz_pack_plain(w->pack, raw, bytes, head, &payload);
 	if (rc < 0) {
-		fail(w, rc);
+		vz_writer_fail(w, rc);
 		return 0;
 	}
-	return put_block(w, head, payload);
+	return vz_writer_put_block(w, head, payload);
 }
 
 static void write_index(struct vz_writer *w)
@@ -161,7 +105,7 @@ static void write_index(struct vz_writer *w)
 	uint8_t *raw = malloc(sizeof(first) + entries);
 
 	if (!raw) {
-		fail(w, -ENOMEM);
+		vz_writer_fail(w, -ENOMEM);
 		return;
 	}
 	memcpy(raw, &first, sizeof(first));
@@ -183,7 +127,7 @@ static void flush_bytes(struct vz_writer *w, struct bytes *b, unsigned type)
 	b->records = 0;
 }
 
-static void flush_records(struct vz_writer *w)
+void vz_writer_flush_records(struct vz_writer *w)
 {
 	flush_bytes(w, &w->facts, VZ_BLOCK_META);
 	flush_bytes(w, &w->functions, VZ_BLOCK_FUNCTIONS);
@@ -197,7 +141,7 @@ static void append(struct vz_writer *w, struct bytes *b, const void *p, size_t n
 		uint8_t *bigger = realloc(b->p, cap);
 
 		if (!bigger) {
-			fail(w, -ENOMEM);
+			vz_writer_fail(w, -ENOMEM);
 			return;
 		}
 		b->p = bigger;
@@ -212,7 +156,7 @@ static void end_record(struct vz_writer *w, struct bytes *b)
 {
 	b->records++;
 	if (b->n > BLOCK_BYTES)
-		flush_records(w);
+		vz_writer_flush_records(w);
 }
 
 void vz_writer_fact(struct vz_writer *w, const char *key, const char *value)
@@ -254,152 +198,6 @@ static void put_track(struct vz_writer *w, struct vz_file_track *record, const c
 	append(w, &w->track_records, record, sizeof(*record));
 	append(w, &w->track_records, name, record->name_len);
 	end_record(w, &w->track_records);
-}
-
-/* ---- events ---- */
-
-static void free_events(struct vz_writer_track *t)
-{
-	t->w->held -= t->cap * sizeof(*t->events);
-	free(t->events);
-	t->events = NULL;
-	t->cap = 0;
-}
-
-static void flush_events(struct vz_writer_track *t)
-{
-	struct vz_writer *w = t->w;
-	struct vz_block head = { .type = VZ_BLOCK_EVENTS, .track = t->id };
-	const struct vz_pack_events in = { t->base, t->base_depth, t->events, t->n };
-	const uint8_t *payload;
-	int rc;
-
-	if (!t->n)
-		return;
-	flush_records(w);
-	rc = w->error ? w->error : vz_pack_events(w->pack, &in, &head, &payload);
-	if (rc == 0)
-		put_block(w, &head, payload);
-	else
-		fail(w, rc);
-	t->n = 0;
-	t->entries_here = 0;
-}
-
-static void flush_largest(struct vz_writer *w)
-{
-	struct vz_writer_track *largest = w->tracks;
-
-	for (struct vz_writer_track *t = largest; t; t = t->next)
-		if (t->cap > largest->cap)
-			largest = t;
-	flush_events(largest);
-	free_events(largest);
-}
-
-static int grow_frames(struct vz_pack_frame **frames, uint32_t *cap, uint32_t want)
-{
-	uint32_t n = *cap ? *cap : FIRST;
-	struct vz_pack_frame *bigger;
-
-	if (want <= *cap)
-		return 0;
-	while (n < want)
-		n *= 2;
-	bigger = reallocarray(*frames, n, sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	*frames = bigger;
-	*cap = n;
-	return 0;
-}
-
-static int grow_events(struct vz_writer_track *t)
-{
-	uint32_t cap = t->cap ? t->cap * 2 : FIRST;
-	struct vz_pack_event *bigger;
-
-	if (t->w->held > HELD_MAX) {
-		flush_largest(t->w);
-		cap = t->cap ? t->cap * 2 : FIRST;
-	}
-	bigger = reallocarray(t->events, cap, sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	t->w->held += (cap - t->cap) * sizeof(*bigger);
-	t->events = bigger;
-	t->cap = cap;
-	return 0;
-}
-
-/* Make the stack as it is now that on which the next block begins. */
-static int begin_block(struct vz_writer_track *t)
-{
-	if (grow_frames(&t->base, &t->base_cap, t->depth) < 0)
-		return -ENOMEM;
-	if (t->depth)
-		memcpy(t->base, t->stack, t->depth * sizeof(*t->base));
-	t->base_depth = t->depth;
-	return 0;
-}
-
-static int make_room(struct vz_writer_track *t)
-{
-	int rc = t->w->error;
-
-	if (t->n + EVENTS_PER_PUT > MAX_EVENTS || t->entries_here == VZ_BLOCK_MAX_CALLS)
-		flush_events(t);
-	if (rc == 0 && t->n + EVENTS_PER_PUT > t->cap)
-		rc = grow_events(t);
-	if (rc == 0 && !t->n)
-		rc = begin_block(t);
-	if (rc < 0)
-		fail(t->w, rc);
-	return rc;
-}
-
-static inline int put(struct vz_writer_track *t, uint32_t what, uint64_t ns)
-{
-	if (!t->n || t->n + EVENTS_PER_PUT > t->cap || t->entries_here == VZ_BLOCK_MAX_CALLS) {
-		int rc = make_room(t);
-
-		if (rc < 0)
-			return rc;
-	}
-	t->events[t->n++] = (struct vz_pack_event){ .ns = ns, .what = what };
-	t->ns = ns;
-	return 0;
-}
-
-void vz_writer_enter(struct vz_writer_track *t, uint32_t function, enum vz_entry how, uint64_t ns)
-{
-	if (t->depth == t->stack_cap && grow_frames(&t->stack, &t->stack_cap, t->depth + 1) < 0) {
-		fail(t->w, -ENOMEM);
-		return;
-	}
-	if (put(t, function << VZ_PACK_TAG_BITS | (VZ_PACK_ENTER + how), ns) < 0)
-		return;
-	t->stack[t->depth++] = (struct vz_pack_frame){
-		.ns = ns,
-		.symbol = function << VZ_SYMBOL_SHIFT | how,
-	};
-	t->entries++;
-	t->entries_here++;
-	t->w->calls += how != VZ_ENTRY_OPEN;
-}
-
-void vz_writer_leave(struct vz_writer_track *t, enum vz_leave how, uint64_t ns)
-{
-	if (t->depth && put(t, VZ_PACK_LEAVE + how, ns) == 0)
-		t->depth--;
-}
-
-void vz_writer_lost(struct vz_writer_track *t, uint64_t records, uint64_t ns)
-{
-	if (put(t, VZ_PACK_LOST, ns) < 0)
-		return;
-	t->events[t->n++] = (struct vz_pack_event){ .ns = records };
-	t->w->lost += records;
 }
 
 /* ---- arguments and samples ---- */
@@ -454,7 +252,7 @@ static void flush_samples(struct vz_writer_track *t)
 		return;
 	raw = malloc(n * (VARINT_MAX + sizeof(double)));
 	if (!raw) {
-		fail(t->w, -ENOMEM);
+		vz_writer_fail(t->w, -ENOMEM);
 		return;
 	}
 	p = raw;
@@ -466,7 +264,7 @@ static void flush_samples(struct vz_writer_track *t)
 	}
 	for (size_t i = 0; i < n; i++, p += sizeof(double))
 		memcpy(p, &t->samples[i].value, sizeof(double));
-	flush_records(t->w);
+	vz_writer_flush_records(t->w);
 	put_raw(t->w, &head, raw, (size_t)(p - raw));
 	free(raw);
 	t->nsamples = 0;
@@ -477,7 +275,7 @@ void vz_writer_sample(struct vz_writer_track *t, double value, uint64_t ns)
 	if (!t->samples)
 		t->samples = reallocarray(NULL, MAX_SAMPLES, sizeof(*t->samples));
 	if (!t->samples) {
-		fail(t->w, -ENOMEM);
+		vz_writer_fail(t->w, -ENOMEM);
 		return;
 	}
 	if (t->nsamples == MAX_SAMPLES)
@@ -500,7 +298,7 @@ struct vz_writer_track *vz_writer_track(struct vz_writer *w, const struct vz_fil
 	struct vz_file_track begin = *record, named;
 
 	if (!t) {
-		fail(w, -ENOMEM);
+		vz_writer_fail(w, -ENOMEM);
 		return NULL;
 	}
 	t->w = w;
@@ -541,7 +339,7 @@ static void track_free(struct vz_writer_track *t)
 		w->tracks = t->next;
 	if (t->next)
 		t->next->previous = t->previous;
-	free_events(t);
+	vz_writer_free_events(t);
 	free(t->stack);
 	free(t->base);
 	free(t->args.p);
@@ -553,7 +351,7 @@ void vz_writer_end_track(struct vz_writer_track *t, uint64_t ns)
 {
 	struct vz_file_track record = { .track = t->id, .kind = VZ_TRACK_END, .ns = ns };
 
-	flush_events(t);
+	vz_writer_flush_events(t);
 	flush_args(t);
 	flush_samples(t);
 	if (ns)
@@ -640,7 +438,7 @@ int vz_writer_finish(struct vz_writer *w, uint64_t end_ns, const char *counters)
 	struct vz_file_footer footer = { .magic = VZ_FOOTER_MAGIC };
 	struct iovec iov = part(&footer, sizeof(footer));
 
-	flush_records(w);
+	vz_writer_flush_records(w);
 	footer.end = write_end(w, end_ns, counters);
 	write_index(w);
 	footer.index = w->last_index;
