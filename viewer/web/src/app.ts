@@ -57,7 +57,8 @@ class Header {
 		colour.append(make('span', '', 'Colour by'), this.colour);
 		this.theme = iconButton('theme', '', () => state.set({ theme: NEXT_THEME[state.now.theme] }));
 		tools.append(find, colour, iconButton('back', 'Back to where you were (Backspace)', () => timeline.jump.back()),
-			iconButton('whole', 'Show the whole trace (0)', () => timeline.jump.whole()), this.theme);
+			iconButton('whole', 'Show the whole trace (0)', () => timeline.jump.whole()), this.theme,
+			iconButton('help', 'Help', () => document.dispatchEvent(new KeyboardEvent('keydown', { key: '?' })))); // the panels have it
 		this.element.append(this.name, this.facts, tools);
 		this.banner.hidden = this.work.hidden = true;
 		addEventListener('keydown', (e) => {
@@ -217,7 +218,7 @@ class Split {
 function emptyNote(timeline: HTMLElement): HTMLElement {
 	const box = make('div', 'tl-empty'), inner = make('div'), list = make('dl');
 	for (const [name, text] of [['why', 'the process called no Python function while it was watched, or only waited'],
-		['try', 'record for longer, or while the process has work to do: vizattach --for 30s PID']])
+		['try', 'record for longer, or while the process has work to do: vizattach --pid PID --duration 30s']])
 		list.append(make('dt', '', name), make('dd', '', text));
 	inner.append(make('h2', '', 'No calls were recorded'), list);
 	box.append(inner);
@@ -247,8 +248,7 @@ export function startApp(engine: Engine, state: State, root: HTMLElement): App {
 	let restored = false, note: HTMLElement | null = null;
 	state.on((changed) => {
 		if (!changed.has('opened') || !state.now.opened) return;
-		const { trace } = state.now.opened, nothing = !trace.calls &&
-			!trace.tracks.some((t) => t.calls > 0 || t.kind === 'counter');
+		const { trace } = state.now.opened, nothing = !trace.calls && trace.tracks.every((t) => !t.depth && t.kind !== 'counter');
 		note?.remove();
 		note = nothing ? emptyNote(area) : null;
 		if (!restored) void link.restore();

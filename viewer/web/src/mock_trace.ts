@@ -184,8 +184,8 @@ export function mockTrace(seed = 1): MockTrace {
 	const sum = (key: 'calls' | 'lost'): number => tracks.reduce((s, t) => s + t.info[key], 0);
 	const trace: TraceInfo = { version: 'mock', file: 'shop.viz', title: 'python3 -m shop.app', pid: 4711, startUnixMs: Date.UTC(2026, 10, 22, 9, 30),
 		duration: DURATION, calls: sum('calls'), lost: sum('lost'),
-		facts: [['python', '3.11.2'], ['machine', 'x86_64, 2 CPUs'], ['recorded with', 'vizattach 4711 --for 12s']],
-		warnings: [{ what: count(sum('lost')) + ' records were dropped while recording', why: 'the ring of MainThread was full', try: 'vizattach --ring 64MiB' }],
+		facts: [['python', '3.11.2'], ['machine', 'x86_64, 2 CPUs'], ['recorded with', 'vizattach --pid 4711 --duration 12s']],
+		warnings: [{ what: count(sum('lost')) + ' records were dropped while recording', why: 'the ring of MainThread was full', try: 'vizattach --ring-size 128MiB' }],
 		processes: [{ pid: 4711, name: 'python3 -m shop.app' }, { pid: 4720, name: 'shop.worker' }],
 		tracks: tracks.map((t) => t.info), hasSource: true, compare: 'shop-before.viz' };
 	return { trace, functions: functionTable(tracks), tracks };
