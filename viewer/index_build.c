@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -387,7 +388,7 @@ static void tell_made(const struct making *m, const struct vzi_header *header, d
 	struct vz_totals totals;
 
 	vz_reader_totals(m->reader, &totals);
-	strcpy(made->path, m->file.path);
+	snprintf(made->path, sizeof(made->path), "%s", m->file.path);
 	made->bytes = header->directory_offset + header->directory_bytes;
 	made->trace_bytes = totals.file_bytes;
 	made->entries = totals.calls;

@@ -41,7 +41,7 @@ static int cache_folder(char ret[VZ_INDEX_PATH])
 	if (n < 0 || n >= VZ_INDEX_PATH - 32)
 		return -ENOENT;
 	(void)mkdir(ret, 0700);
-	strcpy(ret + n, "/vizview");
+	memcpy(ret + n, "/vizview", sizeof("/vizview"));
 	if (mkdir(ret, 0700) < 0 && errno != EEXIST)
 		return -ENOENT;
 	return 0;
@@ -123,7 +123,7 @@ static int open_nameless(struct vz_index_file *f, mode_t mode)
 	char folder[VZ_INDEX_PATH];
 	char *slash;
 
-	strcpy(folder, f->path);
+	memcpy(folder, f->path, strlen(f->path) + 1);
 	slash = strrchr(folder, '/');
 	if (slash)
 		slash[slash == folder] = '\0';
@@ -154,7 +154,7 @@ int vz_index_file_new(struct vz_index_file *f, const char *path, mode_t mode)
 	*f = (struct vz_index_file){ .fd = -1 };
 	if (strlen(path) >= sizeof(f->path))
 		return -ENAMETOOLONG;
-	strcpy(f->path, path);
+	memcpy(f->path, path, strlen(path) + 1);
 	if (!may_replace(path))
 		return -EEXIST;
 	rc = open_nameless(f, mode);

@@ -20,7 +20,7 @@ void vz_funcs_fini(struct vz_funcs *f)
 	free(f->set.words);
 	free(f->stays);
 	free(f->buckets);
-	for (int i = 0; i < VZ_BUILD_LEVELS; i++) {
+	for (int i = 0; i <= VZ_BUILD_LEVELS; i++) {
 		free(f->levels[i].sums);
 		free(f->levels[i].set.words);
 		free(f->levels[i].spreads);
@@ -205,23 +205,22 @@ static void collect(const struct vz_func_level *l, uint32_t at, struct pairs *pa
 int vz_funcs_flush(struct vz_funcs *f, struct vz_tile_writer *w, struct vzi_tile *tile)
 {
 	struct vz_func_level *l = &f->levels[tile->level];
-	struct vz_func_level *up =
-		tile->level + 1 < VZ_BUILD_LEVELS ? &f->levels[tile->level + 1] : NULL;
+	struct vz_func_level *up = l + 1;
 	uint32_t next = 0;
 	struct pairs pairs;
-	int rc = up ? have_level(up, l->cap) : 0;
+	int rc = have_level(up, l->cap);
 
-	vz_set_each(&l->set, i)
-	{
+	for (uint32_t i = vz_set_next(&l->set, 0); i != VZ_BUILD_NONE;
+	     i = vz_set_next(&l->set, i + 1)) {
 		struct vz_func_sum *sum = &l->sums[i];
 
 		collect(l, sum->spread, &pairs);
 		if (rc == 0)
-			rc = put(&w->bytes, (uint32_t)i - next, sum, &pairs);
-		if (rc == 0 && up)
-			rc = add_up(up, (uint32_t)i, sum, &pairs);
+			rc = put(&w->bytes, i - next, sum, &pairs);
+		if (rc == 0)
+			rc = add_up(up, i, sum, &pairs);
 		*sum = (struct vz_func_sum){ .spread = VZ_BUILD_NONE };
-		next = (uint32_t)i + 1;
+		next = i + 1;
 		tile->count++;
 	}
 	vz_set_clear(&l->set);
@@ -254,8 +253,8 @@ static int sort_stays(struct vz_funcs *f)
 
 	if (rc < 0)
 		return rc;
-	vz_set_each(&f->set, i)
-	{
+	for (uint32_t i = vz_set_next(&f->set, 0); i != VZ_BUILD_NONE;
+	     i = vz_set_next(&f->set, i + 1)) {
 		f->starts[i] = n;
 		n += f->now[i].seen;
 	}
@@ -318,18 +317,18 @@ int vz_funcs_block(struct vz_funcs *f, struct vz_tile_writer *w, struct vzi_tile
 
 	if (rc == 0)
 		rc = sort_stays(f);
-	vz_set_each(&f->set, i)
-	{
+	for (uint32_t i = vz_set_next(&f->set, 0); i != VZ_BUILD_NONE;
+	     i = vz_set_next(&f->set, i + 1)) {
 		const struct vz_func_sum sum = take(&f->now[i]);
 
 		if (rc < 0 || is_nothing(&sum))
 			continue;
 		count_pairs(f->buckets + f->starts[i] - sum.seen, (uint32_t)sum.seen, counts,
 			    &pairs);
-		rc = put(&w->bytes, (uint32_t)i - next, &sum, &pairs);
+		rc = put(&w->bytes, i - next, &sum, &pairs);
 		if (rc == 0)
-			rc = add_up(up, (uint32_t)i, &sum, &pairs);
-		next = (uint32_t)i + 1;
+			rc = add_up(up, i, &sum, &pairs);
+		next = i + 1;
 		tile->count++;
 	}
 	vz_set_clear(&f->set);

@@ -30,7 +30,7 @@ static inline int vz_runs_call(struct vz_runs *runs, struct vz_tile_writer *w,
 		return vz_runs_add(runs, w, call);
 	run = &l->at[call->depth];
 	if (!run->count || call->start - run->end >= VZI_FINE_NS ||
-	    end - run->start > 4 * VZI_FINE_NS || run->count == UINT32_MAX)
+	    end - run->start > UINT64_C(4) * VZI_FINE_NS || run->count == UINT32_MAX)
 		return vz_runs_add(runs, w, call);
 	run->end = end;
 	run->count++;

@@ -60,7 +60,7 @@ static int grow(struct vz_paths *p, uint32_t cap)
 	if (!nodes)
 		return -ENOMEM;
 	p->nodes = nodes;
-	slots = calloc(cap * 2u, sizeof(*slots));
+	slots = calloc((size_t)cap * 2, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
 	free(p->slots);
@@ -98,7 +98,7 @@ void vz_paths_fini(struct vz_paths *p)
 	free(p->slots);
 	free(p->set.words);
 	free(p->stack);
-	for (int i = 0; i < VZ_BUILD_LEVELS; i++) {
+	for (int i = 0; i <= VZ_BUILD_LEVELS; i++) {
 		free(p->levels[i].sums);
 		free(p->levels[i].set.words);
 	}
@@ -185,21 +185,20 @@ static void add_up(struct vz_path_level *l, uint32_t node, const struct vz_path_
 int vz_paths_flush(struct vz_paths *p, struct vz_tile_writer *w, struct vzi_tile *tile)
 {
 	struct vz_path_level *l = &p->levels[tile->level];
-	struct vz_path_level *up =
-		tile->level + 1 < VZ_BUILD_LEVELS ? &p->levels[tile->level + 1] : NULL;
+	struct vz_path_level *up = l + 1;
 	uint32_t next = 0;
-	int rc = up ? have_level(up, l->cap) : 0;
+	int rc = have_level(up, l->cap);
 
-	vz_set_each(&l->set, i)
-	{
+	for (uint32_t i = vz_set_next(&l->set, 0); i != VZ_BUILD_NONE;
+	     i = vz_set_next(&l->set, i + 1)) {
 		struct vz_path_sum *sum = &l->sums[i];
 
 		if (rc == 0)
-			rc = put(&w->bytes, (uint32_t)i - next, sum);
-		if (rc == 0 && up)
-			add_up(up, (uint32_t)i, sum);
+			rc = put(&w->bytes, i - next, sum);
+		if (rc == 0)
+			add_up(up, i, sum);
 		*sum = (struct vz_path_sum){ 0 };
-		next = (uint32_t)i + 1;
+		next = i + 1;
 		tile->count++;
 	}
 	vz_set_clear(&l->set);
@@ -212,8 +211,8 @@ int vz_paths_block(struct vz_paths *p, struct vz_tile_writer *w, struct vzi_tile
 	uint32_t next = 0;
 	int rc = have_level(up, p->cap);
 
-	vz_set_each(&p->set, i)
-	{
+	for (uint32_t i = vz_set_next(&p->set, 0); i != VZ_BUILD_NONE;
+	     i = vz_set_next(&p->set, i + 1)) {
 		struct vz_path *node = &p->nodes[i];
 		const struct vz_path_sum sum = {
 			.calls = node->calls,
@@ -227,10 +226,10 @@ int vz_paths_block(struct vz_paths *p, struct vz_tile_writer *w, struct vzi_tile
 		if (!(sum.calls | sum.resumes | sum.self | sum.other))
 			continue;
 		if (rc == 0)
-			rc = put(&w->bytes, (uint32_t)i - next, &sum);
+			rc = put(&w->bytes, i - next, &sum);
 		if (rc == 0)
-			add_up(up, (uint32_t)i, &sum);
-		next = (uint32_t)i + 1;
+			add_up(up, i, &sum);
+		next = i + 1;
 		tile->count++;
 	}
 	vz_set_clear(&p->set);

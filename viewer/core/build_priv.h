@@ -41,12 +41,19 @@ static inline void vz_set_clear(struct vz_set *set)
 		set->words[i] = 0;
 }
 
-/* For each number I (64 bits wide) in SET, in order. */
-#define vz_set_each(set, i)                                                               \
-	for (uint32_t word_ = 0; word_ < (set)->nwords; word_++)                          \
-		for (uint64_t bits_ = (set)->words[word_], i = 0;                         \
-		     bits_ && (i = word_ * 64u + (unsigned)__builtin_ctzll(bits_), true); \
-		     bits_ &= bits_ - 1)
+/* The least number in SET that is not below FROM, or VZ_BUILD_NONE. */
+static inline uint32_t vz_set_next(const struct vz_set *set, uint32_t from)
+{
+	uint32_t word = from / 64;
+	uint64_t bits;
+
+	if (word >= set->nwords)
+		return VZ_BUILD_NONE;
+	bits = set->words[word] & UINT64_MAX << from % 64;
+	while (!bits && ++word < set->nwords)
+		bits = set->words[word];
+	return bits ? word * 64 + (uint32_t)__builtin_ctzll(bits) : VZ_BUILD_NONE;
+}
 
 /* ---- build_runs.c ---- */
 
@@ -126,7 +133,8 @@ struct vz_funcs {
 	uint32_t nstays, stays_cap;
 	uint16_t *buckets; /* the same, to be put in order by function */
 	uint32_t buckets_cap;
-	struct vz_func_level levels[VZ_BUILD_LEVELS]; /* [0] is not used */
+	struct vz_func_level
+		levels[VZ_BUILD_LEVELS + 1]; /* [0] is not used, the last not written */
 };
 
 /* ---- build_paths.c ---- */
@@ -162,7 +170,8 @@ struct vz_paths {
 	uint32_t *stack; /* node of each frame, may be with VZ_PATH_LEFT */
 	uint32_t depth, stack_cap;
 	uint64_t left_calls;
-	struct vz_path_level levels[VZ_BUILD_LEVELS]; /* [0] is not used */
+	struct vz_path_level
+		levels[VZ_BUILD_LEVELS + 1]; /* [0] is not used, the last not written */
 };
 
 void vz_funcs_fini(struct vz_funcs *f);

@@ -13,8 +13,8 @@
 
 #include "viewer/core/decode.h"
 
-#define vz_likely(x)   __builtin_expect(!!(x), 1)
-#define vz_unlikely(x) __builtin_expect(!!(x), 0)
+#define VZ_LIKELY(x)   __builtin_expect(!!(x), 1)
+#define VZ_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 enum {
 	VZ_DECODER_ROOT = 0, /* node of the empty stack; function f has node f + 1 */
@@ -65,14 +65,14 @@ static inline bool vz_decoder_varint(struct vz_column *c, uint64_t *ret)
 {
 	const uint8_t *p = c->p;
 
-	if (vz_unlikely(c->end - p < VZ_DECODER_VARINT))
+	if (VZ_UNLIKELY(c->end - p < VZ_DECODER_VARINT))
 		return vz_decoder_long_varint(c, ret);
 	if (p[0] < 0x80) {
 		*ret = p[0];
 		c->p = p + 1;
 		return true;
 	}
-	if (vz_likely(p[1] < 0x80)) {
+	if (VZ_LIKELY(p[1] < 0x80)) {
 		*ret = (p[0] & 0x7fu) | (uint32_t)p[1] << 7;
 		c->p = p + 2;
 		return true;
@@ -95,7 +95,7 @@ static inline bool vz_decoder_pops(struct vz_decoder *d)
 {
 	uint64_t pops;
 
-	if (vz_unlikely(!d->entries_left)) {
+	if (VZ_UNLIKELY(!d->entries_left)) {
 		d->pops_left = d->leaves_left;
 		return true;
 	}
@@ -115,7 +115,7 @@ static inline struct vz_decoder_node *vz_decoder_touch(struct vz_decoder *d, uin
 {
 	struct vz_decoder_node *node = &d->nodes[index];
 
-	if (vz_unlikely(node->block != d->block))
+	if (VZ_UNLIKELY(node->block != d->block))
 		*node = (struct vz_decoder_node){ .block = d->block };
 	return node;
 }
@@ -130,7 +130,7 @@ static inline int vz_decoder_enter(struct vz_decoder *d, uint32_t *symbol)
 		return -EBADMSG;
 	d->entries_left--;
 	rank = *ranks->p++;
-	if (vz_unlikely(rank == VZ_RANK_NEW))
+	if (VZ_UNLIKELY(rank == VZ_RANK_NEW))
 		return vz_decoder_new_symbol(d, index, symbol);
 	node = vz_decoder_touch(d, index);
 	if (rank >= node->n)
@@ -152,7 +152,7 @@ static inline int vz_decoder_leave(struct vz_decoder *d, uint8_t *leave)
 	node = vz_decoder_touch(d, vz_decoder_top(d));
 	d->pops_left--;
 	d->leaves_left--;
-	if (vz_likely(d->guesses_left)) {
+	if (VZ_LIKELY(d->guesses_left)) {
 		d->guesses_left--;
 	} else {
 		node->leave = d->wrong_leave;
@@ -168,9 +168,9 @@ static inline int vz_decoder_step(struct vz_decoder *d, struct vz_event *ret)
 {
 	int rc;
 
-	if (vz_unlikely(d->loss_ahead) && d->loss_at == d->events)
+	if (VZ_UNLIKELY(d->loss_ahead) && d->loss_at == d->events)
 		return vz_decoder_loss(d, ret);
-	if (vz_unlikely(!d->pops_left && !d->entries_left))
+	if (VZ_UNLIKELY(!d->pops_left && !d->entries_left))
 		return vz_decoder_end(d);
 	if (!vz_decoder_advance(d, &d->columns[VZ_COLUMN_TIMES], &ret->ns))
 		return -EBADMSG;
@@ -188,7 +188,7 @@ static inline int vz_decoder_step(struct vz_decoder *d, struct vz_event *ret)
 
 static inline int vz_decoder_push(struct vz_decoder *d, uint32_t symbol, uint64_t begin_ns)
 {
-	if (vz_unlikely(d->depth == d->stack_cap)) {
+	if (VZ_UNLIKELY(d->depth == d->stack_cap)) {
 		int rc = vz_decoder_more_stack(d);
 
 		if (rc < 0)

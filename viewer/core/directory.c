@@ -165,24 +165,24 @@ static struct layout lay_out(uint64_t ntracks, uint64_t ntiles, uint64_t nblocks
 	return l;
 }
 
-static void put_track(const struct vz_directory *d, const struct part *part, const struct layout *l,
-		      uint8_t *blob, uint32_t i, uint32_t first_tile, uint32_t first_block)
+/* .first_tile and .first_block of the track are set. */
+static void put_track(const struct vz_directory *d, uint32_t i, const struct layout *l,
+		      uint8_t *blob)
 {
+	const struct part *part = &d->parts[i];
 	struct vzi_track track = part->track;
-	struct vzi_tile *tiles = (struct vzi_tile *)(void *)(blob + l->tiles) + first_tile;
+	struct vzi_tile *tiles = (struct vzi_tile *)(void *)(blob + l->tiles) + track.first_tile;
 	uint32_t n = part->ntiles;
 
-	track.first_tile = first_tile;
 	track.ntiles = n;
-	track.first_block = first_block;
 	memcpy(blob + l->tracks + i * sizeof(track), &track, sizeof(track));
 	/* The list has the last one first. */
 	for (uint32_t at = part->first; at != NO_ROW; at = d->rows[at].next)
 		tiles[--n] = d->rows[at].tile;
 	sort(tiles, part->ntiles);
 	if (track.nblocks)
-		memcpy(blob + l->blocks + first_block * sizeof(struct vzi_block), part->blocks,
-		       track.nblocks * sizeof(struct vzi_block));
+		memcpy(blob + l->blocks + track.first_block * sizeof(struct vzi_block),
+		       part->blocks, track.nblocks * sizeof(struct vzi_block));
 }
 
 int vz_directory_finish(struct vz_directory *d, const struct vzi_directory *head, uint8_t **ret,
@@ -207,7 +207,9 @@ int vz_directory_finish(struct vz_directory *d, const struct vzi_directory *head
 		full.duration_ns = d->end_ns;
 	memcpy(blob, &full, sizeof(full));
 	for (uint32_t i = 0; i < d->ntracks; i++) {
-		put_track(d, &d->parts[i], &l, blob, i, first_tile, first_block);
+		d->parts[i].track.first_tile = first_tile;
+		d->parts[i].track.first_block = first_block;
+		put_track(d, i, &l, blob);
 		first_tile += d->parts[i].ntiles;
 		first_block += d->parts[i].track.nblocks;
 	}

@@ -201,7 +201,7 @@ static inline uint32_t vzi_bucket(uint64_t ns)
 	if (ns < 8)
 		return (uint32_t)ns;
 	log2 = 63u - (unsigned)__builtin_clzll(ns);
-	return (uint32_t)((log2 - 2) * 8 + (ns >> (log2 - 3) & 7));
+	return (log2 - 2) * 8 + (uint32_t)(ns >> (log2 - 3) & 7);
 }
 
 /** Least duration of a bucket, ns. */

@@ -71,7 +71,8 @@ struct vz_steps {
 	uint32_t same;    /* frames at the bottom that its stack and the line's share */
 	uint64_t from_ns; /* first thing that it tells: a frame entered in a hole before it, or */
 	uint64_t t0_ns;   /* its first event */
-	uint64_t entry;   /* number of its first entry; the caller may set it before vz_steps_events() */
+	uint64_t entry; /* number of its first entry; the caller may set it before vz_steps_events()
+			 */
 };
 
 enum {

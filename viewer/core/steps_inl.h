@@ -82,7 +82,7 @@ static inline __attribute__((always_inline)) int vz_steps_play(struct vz_steps *
 		.ns = line->ns,
 	};
 	int rc = vz_steps_tell(visitor->begin, s, &at), told, done = 0;
-	struct vz_event event;
+	struct vz_event event = { 0 };
 
 	if (rc == 0)
 		rc = vz_steps_resume(s, &at);
@@ -90,12 +90,12 @@ static inline __attribute__((always_inline)) int vz_steps_play(struct vz_steps *
 		return rc;
 	at.entry = s->entry;
 	while ((rc = vz_decoder_step(s->decoder, &event)) == 1) {
-		if (vz_unlikely(s->until_ns) && event.ns > s->until_ns) {
+		if (VZ_UNLIKELY(s->until_ns) && event.ns > s->until_ns) {
 			rc = 0;
 			break;
 		}
 		told = vz_steps_event(s, visitor, &at, &event);
-		if (vz_unlikely(told < 0))
+		if (VZ_UNLIKELY(told < 0))
 			return told;
 	}
 	if (rc == -EBADMSG) {
