@@ -18,7 +18,7 @@ function once(key, make) {
 // The file that `vizview export` makes of the trace FILE.
 export function exported(world, file, format) {
 	return once(`${file} ${format}`, () => {
-		const out = path.join(world.scratch, `${path.basename(file, '.viz')}.export-${format}`);
+		const out = path.join(world.scratch, `${path.basename(file, '.viz')}.export.${format}`);
 		vizview(world, 'export', file, '--format', format, '--limit', '0', '--force', '-o', out);
 		return out;
 	});
