@@ -86,8 +86,12 @@ async def fetch(number):
 
 async def gather():
     note("gather")
-    tasks = [asyncio.ensure_future(fetch(number)) for number in range(TASKS)]
-    return sum([await task for task in tasks])
+    total, tasks = 0, []
+    for number in range(TASKS):
+        tasks.append(asyncio.ensure_future(fetch(number)))
+    for task in tasks:
+        total += await task
+    return total
 
 
 def run_loop():

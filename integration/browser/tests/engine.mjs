@@ -100,12 +100,11 @@ for (const name of ['small', 'scenes', 'lossy'])
 
 test('next visits each call of a function in order, and back', async (t, world) => {
 	const file = world.traces.small;
-	const { ask, functions, e, directory } = await behindServer(t, world, file);
-	const zero = Number(new e.Directory(directory, 1).zero); // of the clock that the export shows
+	const { ask, functions } = await behindServer(t, world, file);
 	const calls = await ask('calls');
 	const fn = calls.reduce((best, n, i) => n > 5 && n < (calls[best] > 5 ? calls[best] : Infinity) ? i : best, 0);
 	const starts = tracks(world, file).flatMap((track) => track.spans).filter((span) => span.name === functionTitle(functions, fn))
-		.map((span) => span.start - zero).sort((a, b) => a - b);
+		.map((span) => span.start).sort((a, b) => a - b);
 	const found = [], back = [];
 	for (let at = -1; ;) {
 		const slice = await ask('next', { fns: [fn], from: at, direction: 1, tracks: null });
@@ -125,10 +124,10 @@ test('next visits each call of a function in order, and back', async (t, world) 
 test('what is drawn in the finest view are the calls of the trace', async (t, world) => {
 	const file = world.traces.small;
 	const { ask, e, directory, trace, functions } = await behindServer(t, world, file);
-	const plan = new e.Directory(directory, 1), zero = Number(plan.zero);
+	const plan = new e.Directory(directory, 1);
 	for (const [i, expected] of tracks(world, file).entries()) {
 		if (!expected.spans.length) continue;
-		const spans = expected.spans.map((span) => ({ ...span, start: span.start - zero, end: span.end - zero }));
+		const { spans } = expected;
 		const middle = spans[spans.length >> 1].start, from = middle, to = middle + 2e6;
 		const track = trace.tracks.findIndex((one) => one.tid === expected.tid);
 		const tiles = plan.view([track], from, to, 500);

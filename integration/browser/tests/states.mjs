@@ -41,7 +41,7 @@ test('three hints for the first time, never again', async (t, world) => {
 
 for (const [name, words] of [['cut', /end of the recording|cut/i], ['scribbled', /cannot be read/i], ['lossy', /lost/i]])
 	test(`a trace that is ${name} opens up to the damage and says so`, async (t, world) => {
-		const v = await view(t, world, name);
+		const v = await view(t, world, name, { viewport: { width: 1200, height: 3000 } });
 		const shown = await v.timeline(), trace = await v.trace();
 		t.check(shown.slices.length > 20, `${shown.slices.length} slices`);
 		t.check(trace.warnings.some((w) => words.test(w.what)), JSON.stringify(trace.warnings));
@@ -59,13 +59,13 @@ for (const [name, words] of [['newer', /version 99/], ['text', /not a trace/], [
 
 test('a page whose data is newer, cut, or wrong says so', async (t, world) => {
 	const whole = fs.readFileSync(exported(world, world.traces.scenes, 'html'), 'utf8');
-	const scripts = [...whole.matchAll(/<script[^>]*type="?text\/plain"?[^>]*>/g)];
-	t.need(scripts.length > 1, 'the HTML file has embedded data');
-	const last = scripts[scripts.length - 1].index;
+	const events = [...whole.matchAll(/<script[^>]*class="vz-events"[^>]*>/g)], last = events[events.length - 1];
+	t.need(last, 'the HTML file has embedded events');
+	const data = last.index + last[0].length, end = whole.indexOf('<', data);
 	const cases = {
 		newer: whole.replace(/data-embed="\d+"/, 'data-embed="9999"'),
-		cut: whole.slice(0, last + Math.floor((whole.length - last) / 2)),
-		wrong: whole.slice(0, last + 400) + whole.slice(last + 400, last + 4000).replace(/[A-Za-z]/g, 'A') + whole.slice(last + 4000),
+		cut: whole.slice(0, Math.floor((data + end) / 2)),
+		wrong: whole.slice(0, data + 40) + whole.slice(data + 40, end - 40).replace(/[A-Za-z]/g, 'A') + whole.slice(end - 40),
 	};
 	for (const [name, text] of Object.entries(cases)) {
 		const file = path.join(world.scratch, `damaged-${name}.html`);

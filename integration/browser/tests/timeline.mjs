@@ -34,7 +34,7 @@ for (const name of ['small', 'scenes']) {
 		const tracks = trace.tracks.map((_, i) => i).sort((a, b) => trace.tracks[a].depth - trace.tracks[b].depth);
 		await v.set({ order: tracks });
 		let compared = 0;
-		for (const part of [1, 1 / 3, 1 / 60, 1 / 3000, 1 / 40000]) {
+		for (const part of [1, 1 / 2, 1 / 30, 1 / 1000, 1 / 40000]) {
 			const length = trace.duration * part, from = (trace.duration - length) * 0.618;
 			await v.look(Math.round(from), Math.round(from + length));
 			const shown = await v.timeline();
