@@ -399,6 +399,63 @@ Test(serve, slow_and_vanished_clients_do_not_hold_others_up, .init = setup, .fin
 	kit_answer_free(&a);
 }
 
+enum {
+	READERS = 4,
+	ASKED = 600, /* more than the kernel keeps for a reader that is slow */
+	SIP_BYTES = 30000,
+};
+
+/* Blocks of one answer must not get into another one. */
+Test(serve, answers_at_the_same_time_do_not_mix, .init = setup, .fini = teardown)
+{
+	uint32_t numbers[ASKED];
+	char start[512], sip[SIP_BYTES];
+	struct kit_answer want;
+	uint8_t *got[READERS];
+	size_t bytes[READERS] = { 0 }, open = READERS;
+	int sock[READERS], n, small = 1 << 16;
+
+	for (uint32_t i = 0; i < ASKED; i++)
+		numbers[i] = i * 7 % 30;
+	kit_http_post(&server, "events", numbers, sizeof(numbers), &want);
+	cr_assert_eq(want.status, 200);
+	for (int i = 0; i < READERS; i++) {
+		sock[i] = kit_http_connect(&server);
+		setsockopt(sock[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+		got[i] = malloc(2 * want.bytes + 4096);
+		n = snprintf(start, sizeof(start),
+			     "POST /%s/events HTTP/1.0\r\nHost: 127.0.0.1:%u\r\n"
+			     "Content-Length: %zu\r\n\r\n",
+			     server.token, server.port, sizeof(numbers));
+		cr_assert_eq(send(sock[i], start, (size_t)n, MSG_NOSIGNAL), n);
+		cr_assert_eq(send(sock[i], numbers, sizeof(numbers), MSG_NOSIGNAL),
+			     (ssize_t)sizeof(numbers));
+	}
+	while (open) {
+		for (int i = 0; i < READERS; i++) {
+			ssize_t some = sock[i] < 0 ? 0 : recv(sock[i], sip, sizeof(sip), 0);
+
+			if (some <= 0 && sock[i] >= 0) {
+				close(sock[i]);
+				sock[i] = -1;
+				open--;
+			}
+			cr_assert_leq(bytes[i] + (size_t)(some > 0 ? some : 0),
+				      2 * want.bytes + 4096);
+			if (some > 0)
+				memcpy(got[i] + bytes[i], sip, (size_t)some);
+			bytes[i] += (size_t)(some > 0 ? some : 0);
+		}
+	}
+	/* HTTP/1.0: no chunks, so the answer is what is at the end. */
+	for (int i = 0; i < READERS; i++) {
+		cr_assert_gt(bytes[i], want.bytes);
+		cr_expect_arr_eq(got[i] + bytes[i] - want.bytes, want.body, want.bytes);
+		free(got[i]);
+	}
+	kit_answer_free(&want);
+}
+
 Test(serve, stays_small, .init = setup, .fini = teardown)
 {
 	uint32_t numbers[30];
