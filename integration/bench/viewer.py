@@ -3,7 +3,7 @@ The viewer's figures: opening, memory, moving about, questions, the HTML file.
 
 usage: viewer.py [--calls N]... [--no-html] [--runs N]
 --calls   sizes of the made-up traces (default: 1e6 and 1e7; 1e8 needs 2 GB of disk and minutes)
-Each figure stands beside the one it should reach.
+An event is a call.  Each figure stands beside the one it should reach.
 """
 import argparse
 import json
@@ -33,7 +33,7 @@ class Table:
     def row(what, value, form, limit=None):
         text = form % value
         goal = "" if limit is None else "   goal " + form % limit + ("" if value <= limit else "   NOT REACHED")
-        print(f"  {what:44} {text:>12}{goal}", flush=True)
+        print(f"  {what:50} {text:>12}{goal}", flush=True)
 
 
 def generate(folder, calls):
@@ -49,12 +49,11 @@ def index(table, path, calls):
                    stderr=subprocess.DEVNULL)
     after = os.times()
     cpu = after.children_user - before.children_user + after.children_system - before.children_system
-    table.row("index: CPU ns an event (2 events a call)", cpu * 1e9 / (2 * calls), "%.0f", 100)
+    table.row("index: CPU ns an event", cpu * 1e9 / calls, "%.0f", 100)
     table.row("index: seconds on the clock", time.monotonic() - begin, "%.2f")
     sizes = sum(one.stat().st_size for one in path.parent.glob(path.name + "*") if one != path)
-    events = 2 * calls
-    table.row("trace: bytes an event", path.stat().st_size / events, "%.2f", 4)
-    table.row("trace and index: bytes an event", (path.stat().st_size + sizes) / events, "%.2f", 11)
+    table.row("trace: bytes an event", path.stat().st_size / calls, "%.2f", 4)
+    table.row("trace and index: bytes an event", (path.stat().st_size + sizes) / calls, "%.2f", 11)
 
 
 def page(mode, target, runs):
@@ -69,6 +68,7 @@ def served(table, path, calls, runs):
     table.row("open: all of the first view drawn, s", statistics.median(got["open"]), "%.2f", OPEN.get(calls))
     table.row("server: private memory, MB", got["server"] / 1e6, "%.1f", 10)
     moving(table, got)
+    table.row("renderer: peak memory with the questions below, MB", got["rendererAsked"] / 1e6, "%.0f")
     table.row("range of a tenth: sums, ms", statistics.median(got["range"]), "%.0f", 100)
     table.row("whole trace: sums, ms", statistics.median(got["whole"]), "%.0f", 100)
     table.row("next call of a rare function, ms", statistics.median(got["rare"]), "%.0f", 100)
@@ -90,8 +90,7 @@ def html(table, path, calls, runs):
     subprocess.run([where.program("vizview"), "export", path, "--format", "html", "--limit", "0", "--force", "-o", out],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     table.row("HTML: written in, s", time.monotonic() - begin, "%.2f")
-    table.row("HTML: bytes an event", out.stat().st_size / (2 * calls), "%.2f", 5 + APP_BYTES / (2 * calls))
-    table.row("HTML: bytes a call", out.stat().st_size / calls, "%.2f", 5 + APP_BYTES / calls)
+    table.row("HTML: bytes an event", out.stat().st_size / calls, "%.2f", 5 + APP_BYTES / calls)
     got = page("file", out, runs)
     table.row("HTML: first picture, s", statistics.median(got["first"]), "%.2f", 0.4)
     table.row("HTML: complete, s", statistics.median(got["open"]), "%.2f", HTML_OPEN.get(calls))
