@@ -96,6 +96,30 @@ static uint8_t *two_threads(size_t *n)
 	return p;
 }
 
+Test(describe, an_import_says_what_it_left_out)
+{
+	const struct vz_describe d = { .file = "a.json" };
+	struct kit *kit = kit_new(4, 9);
+	struct vz_reader *r;
+	uint8_t *p;
+	size_t n;
+
+	vz_tracefile_meta(kit->tf, "imported in part", "the file ends in the middle");
+	vz_tracefile_meta(kit->tf, "not shown", "12 arrows");
+	vz_tracefile_meta(kit->tf, "overlaps", "3 calls do not nest");
+	kit_finish(kit);
+	p = kit_bytes(kit, &n);
+	kit_free(kit);
+	r = open_bytes(p, n);
+	cr_expect(json_is(trace_text(r, &d),
+			  "[(w[\"what\"], \"why\" in w) for w in d[\"warnings\"]] == "
+			  "[(\"only a part of the file could be imported\", True), "
+			  "(\"not shown: 12 arrows\", True), (\"3 calls do not nest\", False)] and "
+			  "d[\"warnings\"][0][\"why\"] == \"the file ends in the middle\""));
+	vz_reader_free(r);
+	free(p);
+}
+
 Test(describe, a_trace_without_an_index)
 {
 	const struct vz_describe d = { .file = "<a>.viz",

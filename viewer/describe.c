@@ -117,6 +117,22 @@ static void warn_of_damage(struct warnings *w, const struct vz_reader *r,
 		     vz_human_bytes(damage.skipped_bytes).s);
 }
 
+/* What the import of a file of another tool had to leave out or to move. */
+static void warn_of_import(struct warnings *w, const struct vz_reader *r)
+{
+	const char *key, *value;
+
+	for (uint32_t i = 0; vz_reader_fact_at(r, i, &key, &value); i++) {
+		if (!strcmp(key, "imported in part"))
+			warn(w, value, NULL, "only a part of the file could be imported");
+		else if (!strcmp(key, "not shown"))
+			warn(w, "a timeline of calls has no place for them", NULL, "not shown: %s",
+			     value);
+		else if (!strcmp(key, "overlaps"))
+			warn(w, NULL, NULL, "%s", value);
+	}
+}
+
 static void put_warnings(struct vz_out *out, const struct vz_reader *r, const struct vz_describe *d,
 			 uint64_t lost)
 {
@@ -124,6 +140,7 @@ static void put_warnings(struct vz_out *out, const struct vz_reader *r, const st
 
 	vz_out_text(out, ",\"warnings\":[");
 	warn_of_damage(&w, r, d);
+	warn_of_import(&w, r);
 	if (lost)
 		warn(&w, "the program made them faster than they could be taken out of its memory",
 		     "vizattach --ring-size 256MiB, or --no-c-calls",

@@ -145,6 +145,7 @@ export interface Aggregate {
 	tree: CallTree;
 	busy: Ns;             // with a frame on the stack, summed over tracks
 	lost: number;         // records dropped in the range
+	unread: number;       // parts of index or trace that could not be read: the sums lack them
 	ms: number;           // what it took
 }
 

@@ -280,7 +280,7 @@ export class MockEngine implements Engine {
 				row.seen = list.length; row.max = list[list.length - 1]; row.mean = list.reduce((s, x) => s + x, 0) / list.length;
 				row.p50 = quantile(list, 0.5); row.p99 = quantile(list, 0.99);
 			}
-			return { range, rows: [...rows.values()], tree: tree.done(), busy, lost: 0, ms: this.delay };
+			return { range, rows: [...rows.values()], tree: tree.done(), busy, lost: 0, unread: 0, ms: this.delay };
 		});
 	}
 

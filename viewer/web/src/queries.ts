@@ -206,7 +206,7 @@ export class Queries {
 		const job = this.rangeJob(range, (from, to, tracks, n) => core.x.vzx_aggregate(this.q, from, to, tracks, n));
 		return this.jobs.run(job, ticket, (result) => ({
 			range, rows: this.rows(result), tree: this.tree(result, TREE), busy: core.value(result, 'busy'),
-			lost: core.value(result, 'lost'), ms: 0,
+			lost: core.value(result, 'lost'), unread: core.number(result, 'bad'), ms: 0,
 		}));
 	}
 

@@ -85,7 +85,8 @@ export class Table implements Panel {
 		const rows = needle ? sums.rows.filter((r) => matches(f, r.fn, needle)) : [...sums.rows];
 		this.note.textContent = needle ? `${count(rows.length)} of ${plural(sums.rows.length, 'function')}`
 			: `${plural(sums.rows.length, 'function')}, ${duration(sums.busy)} in calls` +
-			(sums.lost ? `, ${plural(sums.lost, 'record')} dropped: the numbers are too low` : '');
+			(sums.lost ? `, ${plural(sums.lost, 'record')} dropped: the numbers are too low` : '') +
+			(sums.unread ? `, ${plural(sums.unread, 'part')} could not be read: the numbers are too low` : '');
 		if (!sums.rows.length) {
 			fill(this.box, empty('Nothing was called in this range.', 'Zoom out, or select a range with calls.'));
 		} else if (!rows.length) {
