@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "viewer/core/query.h"
-#include "viewer/index.h"
+#include "viewer/index/index.h"
 
 enum {
 	MAX_ROUNDS = 1000,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/index.h"
+#include "viewer/index/index.h"
 
 static void must(bool good, const char *what)
 {

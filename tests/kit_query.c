@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "viewer/core/directory.h"
-#include "viewer/index.h"
+#include "viewer/index/index.h"
 
 enum {
 	MAX_WANT = 64,

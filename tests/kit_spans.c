@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/export.h"
+#include "viewer/export/export.h"
 
 void kit_span_add(struct kit_spans *s, struct kit_span span)
 {

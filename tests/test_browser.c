@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "viewer/browser.h"
+#include "viewer/serve/browser.h"
 
 static char folder[] = "/tmp/vz-browser-test-XXXXXX";
 

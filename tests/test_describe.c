@@ -10,7 +10,7 @@
 
 #include "attach/blockfile.h"
 #include "tests/kit_trace.h"
-#include "viewer/describe.h"
+#include "viewer/serve/describe.h"
 
 static struct vz_reader *open_bytes(const uint8_t *p, size_t n)
 {

@@ -17,8 +17,8 @@
 #include "tests/kit_spans.h"
 #include "viewer/core/decode.h"
 #include "viewer/core/format.h"
-#include "viewer/export.h"
-#include "viewer/write.h"
+#include "viewer/export/export.h"
+#include "viewer/import/write.h"
 
 /* ---- the page ---- */
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "viewer/import.h"
+#include "viewer/import/import.h"
 #include "viewer/reader.h"
 #include "viewer/walk.h"
 

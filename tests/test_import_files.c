@@ -11,8 +11,8 @@
 #include <zlib.h>
 
 #include "tests/kit_spans.h"
-#include "viewer/export.h"
-#include "viewer/import.h"
+#include "viewer/export/export.h"
+#include "viewer/import/import.h"
 #include "viewer/walk.h"
 
 static char dir[] = "/tmp/vizview-import-XXXXXX";

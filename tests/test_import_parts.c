@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/import_priv.h"
+#include "viewer/import/import_priv.h"
 
 struct time_case {
 	const char *text;

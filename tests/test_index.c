@@ -8,7 +8,7 @@
 
 #include "tests/kit_index.h"
 #include "viewer/core/build.h"
-#include "viewer/index.h"
+#include "viewer/index/index.h"
 #include "viewer/stats.h"
 
 struct subject {

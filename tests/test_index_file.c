@@ -17,7 +17,7 @@
 #include <zlib.h>
 
 #include "tests/kit_index.h"
-#include "viewer/index.h"
+#include "viewer/index/index.h"
 
 static char folder[64];
 

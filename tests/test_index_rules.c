@@ -8,7 +8,7 @@
 
 #include "tests/kit_index.h"
 #include "viewer/core/directory.h"
-#include "viewer/index.h"
+#include "viewer/index/index.h"
 
 enum {
 	S = KIT_START_NS,

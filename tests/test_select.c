@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "tests/kit_spans.h"
-#include "viewer/export.h"
-#include "viewer/slice.h"
+#include "viewer/export/export.h"
+#include "viewer/export/slice.h"
 
 enum { MAX_SPANS = 200000, MAX_DEPTH = 4096 };
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "tests/kit_serve.h"
-#include "viewer/index.h"
+#include "viewer/index/index.h"
 
 /* ---- who gets an answer ---- */
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "viewer/export.h"
+#include "viewer/export/export.h"
 #include "viewer/human.h"
 #include "viewer/match.h"
 #include "viewer/table.h"

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "viewer/export.h"
+#include "viewer/export/export.h"
 #include "viewer/human.h"
 #include "viewer/report.h"
 #include "viewer/walk.h"

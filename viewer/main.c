@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 #include "viewer/diff.h"
-#include "viewer/export.h"
+#include "viewer/export/export.h"
 #include "viewer/human.h"
-#include "viewer/index.h"
+#include "viewer/index/index.h"
 #include "viewer/open.h"
 #include "viewer/options.h"
 #include "viewer/report.h"
-#include "viewer/serve.h"
+#include "viewer/serve/serve.h"
 #include "viewer/tree.h"
 
 enum {

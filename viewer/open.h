@@ -5,7 +5,7 @@
 #ifndef VZ_VIEWER_OPEN_H
 #define VZ_VIEWER_OPEN_H
 
-#include "viewer/import.h"
+#include "viewer/import/import.h"
 #include "viewer/reader.h"
 
 enum { VZ_OPEN_PATH_BYTES = 4096 };

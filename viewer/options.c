@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/export.h"
+#include "viewer/export/export.h"
 
 enum {
 	DEFAULT_TOP = 30,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* viewer/web/dist/page.html as it is: of the server, and of viewer/export_html.c. */
+/* viewer/web/dist/page.html as it is: of the server, and of viewer/export/export_html.c. */
 	.section .rodata, "a"
 	.global vz_page
 	.global vz_page_end

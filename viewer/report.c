@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "viewer/export.h"
+#include "viewer/export/export.h"
 #include "viewer/human.h"
 #include "viewer/table.h"
 #include "viewer/walk.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/export.h"
+#include "viewer/export/export.h"
 
 enum {
 	TITLE_BYTES = 1024,

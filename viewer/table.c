@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "viewer/export.h"
+#include "viewer/export/export.h"
 #include "viewer/human.h"
 
 enum {

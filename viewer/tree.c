@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "viewer/calltree.h"
-#include "viewer/export.h"
+#include "viewer/export/export.h"
 #include "viewer/human.h"
 #include "viewer/table.h"
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "viewer/import.h"
+#include "viewer/import/import.h"
 #include "viewer/reader.h"
 #include "viewer/walk.h"
 

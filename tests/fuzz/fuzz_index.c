@@ -13,7 +13,7 @@
 #include "tests/fuzz/mend.h"
 #include "viewer/core/build.h"
 #include "viewer/core/directory.h"
-#include "viewer/index.h"
+#include "viewer/index/index.h"
 #include "viewer/reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -14,9 +14,9 @@
 
 #include "tests/fuzz/mend.h"
 #include "viewer/args.h"
-#include "viewer/describe.h"
-#include "viewer/export.h"
+#include "viewer/export/export.h"
 #include "viewer/report.h"
+#include "viewer/serve/describe.h"
 #include "viewer/source.h"
 #include "viewer/stats.h"
 

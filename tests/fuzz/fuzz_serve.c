@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "viewer/serve_http.h"
-#include "viewer/write.h"
+#include "viewer/import/write.h"
+#include "viewer/serve/serve_http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
