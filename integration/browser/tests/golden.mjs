@@ -10,7 +10,7 @@ group('golden');
 
 async function picture(t, world, v, name) {
 	await v.page.mouse.move(2, 2);
-	await v.idle();
+	await v.until('no work is shown', () => [...document.querySelectorAll('[role=progressbar], progress, .work')].every((e) => !e.checkVisibility()));
 	await v.page.waitForTimeout(120); // what fades in
 	golden(t, world, name, await v.page.screenshot());
 }
