@@ -57,7 +57,7 @@ static int take_directory(struct vzq *q, size_t bytes)
 	q->density = view.density;
 	q->groups = calloc(q->head->ntracks + 1u, sizeof(*q->groups));
 	q->reach = calloc(q->head->ntiles + 1u, sizeof(*q->reach));
-	q->forest = vzq_forest_new(q->head->ntracks);
+	q->forest = vzq_forest_new(q->tracks, q->head->ntracks);
 	if (!q->groups || !q->reach || !q->forest || vz_steps_init(&q->steps, NULL, NULL) < 0)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < q->head->ntiles; i++) {

@@ -41,8 +41,8 @@ struct candidate {
 struct growing {
 	const struct vzq_forest *f;
 	const uint32_t *parents, *fns;
-	const struct vzq_acc *acc;
-	uint32_t nacc, fn;
+	const struct vzq_paths *paths;
+	uint32_t fn;
 	bool callers;
 	uint64_t *total;
 	uint8_t *occurs;
@@ -66,13 +66,13 @@ static bool is_top(const struct growing *g, uint32_t path)
 
 static void add(struct growing *g, struct candidate *c, uint32_t path)
 {
-	const struct vzq_acc *a = &g->acc[path];
+	struct vzq_acc a = vzq_paths_get(g->paths, path);
 
 	c->n++;
-	c->acc.calls += a->calls;
-	c->acc.resumes += a->resumes;
-	c->acc.self_ns += a->self_ns;
-	c->acc.other_ns += a->other_ns;
+	c->acc.calls += a.calls;
+	c->acc.resumes += a.resumes;
+	c->acc.self_ns += a.self_ns;
+	c->acc.other_ns += a.other_ns;
 	if (!g->callers || !g->inner[path])
 		c->total += g->total[path];
 }
@@ -185,7 +185,7 @@ static void plant(struct growing *g)
 	struct level *now = &g->now;
 
 	now->nmembers = g->n = 0;
-	for (uint32_t i = 1; i < g->nacc; i++) {
+	for (uint32_t i = 1; i < g->paths->n; i++) {
 		if (!is_top(g, i) || !g->occurs[i])
 			continue;
 		add(g, &root, i);
@@ -232,26 +232,26 @@ static int growing_init(struct growing *g)
 {
 	uint32_t functions = g->fn + 1;
 
-	for (uint32_t i = 1; i < g->nacc; i++)
+	for (uint32_t i = 1; i < g->paths->n; i++)
 		if (g->fns[i] >= functions)
 			functions = g->fns[i] + 1;
-	g->total = vzq_tree_totals(g->f, g->acc, g->nacc);
-	g->occurs = vzq_tree_occurs(g->f, g->acc, g->nacc);
-	g->inner = calloc(g->nacc, 1);
-	g->child = calloc(g->nacc, sizeof(*g->child));
-	g->sibling = calloc(g->nacc, sizeof(*g->sibling));
+	g->total = vzq_tree_totals(g->f, g->paths);
+	g->occurs = vzq_tree_occurs(g->f, g->paths);
+	g->inner = calloc(g->paths->n, 1);
+	g->child = calloc(g->paths->n, sizeof(*g->child));
+	g->sibling = calloc(g->paths->n, sizeof(*g->sibling));
 	g->slot = calloc(functions, sizeof(*g->slot));
 	g->candidates = malloc(functions * sizeof(*g->candidates));
 	if (!g->total || !g->occurs || !g->inner || !g->child || !g->sibling || !g->slot ||
-	    !g->candidates || !new_level(&g->now, g->nacc) || !new_level(&g->next, g->nacc))
+	    !g->candidates || !new_level(&g->now, g->paths->n) || !new_level(&g->next, g->paths->n))
 		return -ENOMEM;
-	for (uint32_t i = g->nacc; i-- > 1;) {
+	for (uint32_t i = g->paths->n; i-- > 1;) {
 		uint32_t parent = g->parents[i];
 
 		g->sibling[i] = g->child[parent];
 		g->child[parent] = i;
 	}
-	for (uint32_t i = 1; i < g->nacc; i++) {
+	for (uint32_t i = 1; i < g->paths->n; i++) {
 		uint32_t parent = g->parents[i];
 
 		g->inner[i] = g->inner[parent] || is_top(g, parent);
@@ -259,14 +259,13 @@ static int growing_init(struct growing *g)
 	return 0;
 }
 
-int vzq_butterfly_make(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc,
-		       uint32_t fn, struct vzq_tree ret[2])
+int vzq_butterfly_make(const struct vzq_forest *f, const struct vzq_paths *paths, uint32_t fn,
+		       struct vzq_tree ret[2])
 {
 	struct growing g = { .f = f,
 			     .parents = vzq_forest_parents(f),
 			     .fns = vzq_forest_fns(f),
-			     .acc = acc,
-			     .nacc = nacc,
+			     .paths = paths,
 			     .fn = fn };
 	int rc = growing_init(&g);
 

@@ -9,6 +9,7 @@
 #define VZ_VIEWER_CORE_QUERY_CORE_H
 
 #include "viewer/core/query.h"
+#include "viewer/core/query_paths.h"
 #include "viewer/core/steps.h"
 
 enum {
@@ -27,14 +28,13 @@ struct vzq_group {
 };
 
 struct vzq_forest;
-struct vzq_acc;
 
 /* Sums over the tree of the last range that was asked for. */
 struct vzq_last {
 	uint64_t from, to;
 	uint32_t *tracks, ntracks;
-	struct vzq_acc *acc; /* NULL: there is none */
-	uint32_t nacc, bad;
+	struct vzq_paths paths; /* .p NULL: there is none */
+	uint32_t bad;
 };
 
 struct vzq {

@@ -52,8 +52,7 @@ struct details_job {
 	bool middle;  /* there are blocks of which only summaries are used */
 	bool unknown; /* some of them could not be read, or do not tell */
 	uint32_t path;
-	struct vzq_acc *acc;
-	uint32_t nacc;
+	struct vzq_paths paths;
 	struct vzq_table table; /* of the middle */
 	/* counted */
 	uint64_t self_ns, children, descendants;
@@ -250,7 +249,7 @@ static int take(struct vzq_job *job, const struct vzq_item *item, const uint8_t 
 		rc = take_block(j, item, p, n);
 		break;
 	case TAG_PATHS:
-		rc = vzq_add_paths(job->q, item, p, n, j->acc, j->nacc);
+		rc = vzq_add_paths(job->q, item, p, n, &j->paths);
 		break;
 	case TAG_FUNCS:
 		rc = take_funcs(j, item, p, n);
@@ -338,12 +337,10 @@ static uint32_t own_path(const struct details_job *j)
 static int plan_middle(struct details_job *j)
 {
 	struct vzq_span span = { j->locate.track, VZI_FUNCS, j->cover.lo, j->cover.hi };
-	int rc;
+	int rc = vzq_paths_init(&j->paths, vzq_forest_size(j->job.q->forest));
 
-	j->nacc = vzq_forest_size(j->job.q->forest);
-	j->acc = calloc(j->nacc, sizeof(*j->acc));
-	if (!j->acc)
-		return -ENOMEM;
+	if (rc < 0)
+		return rc;
 	j->path = own_path(j);
 	rc = vzq_plan_span(&j->job, &span, VZI_LEVELS, TAG_FUNCS);
 	span.kind = VZI_PATHS;
@@ -358,21 +355,21 @@ static int plan_middle(struct details_job *j)
 static int add_middle(struct details_job *j)
 {
 	const struct vzq_forest *f = j->job.q->forest;
-	uint64_t *total = vzq_tree_totals(f, j->acc, j->nacc);
+	uint64_t *total = vzq_tree_totals(f, &j->paths);
 	int rc = total ? 0 : -ENOMEM;
 
-	for (uint32_t i = 1; i < j->nacc && rc == 0; i++) {
+	for (uint32_t i = 1; i < j->paths.n && rc == 0; i++) {
 		uint32_t fn = vzq_forest_fns(f)[i];
-		const struct vzq_acc *a = &j->acc[i];
+		struct vzq_acc a = vzq_paths_get(&j->paths, i);
 
-		if (vzq_forest_parents(f)[i] != j->path || (!total[i] && !a->calls && !a->resumes))
+		if (vzq_forest_parents(f)[i] != j->path || (!total[i] && !a.calls && !a.resumes))
 			continue;
 		rc = have_callee(j, fn);
 		if (rc < 0)
 			break;
-		j->callees[fn].folded += a->calls + a->resumes;
+		j->callees[fn].folded += a.calls + a.resumes;
 		j->callees[fn].total_ns += total[i];
-		j->callees[fn].self_ns += a->self_ns;
+		j->callees[fn].self_ns += a.self_ns;
 	}
 	free(total);
 	return rc;
@@ -407,9 +404,9 @@ static int make_callees(struct details_job *j)
 /* The function called itself directly in the middle, which its path does not tell apart. */
 static bool calls_itself(const struct details_job *j)
 {
-	const struct vzq_acc *own = &j->acc[j->path];
+	struct vzq_acc own = vzq_paths_get(&j->paths, j->path);
 
-	return own->calls || own->resumes ||
+	return own.calls || own.resumes ||
 	       (j->locate.fn < j->ncallees && j->callees[j->locate.fn].total_ns);
 }
 
@@ -431,8 +428,8 @@ static int make_counts(struct details_job *j)
 	}
 	if (j->path == VZQ_NO_PATH || calls_itself(j))
 		return 0;
-	r->self_ns = (double)(j->self_ns + j->acc[j->path].self_ns);
-	if (j->acc[j->path].other_ns)
+	r->self_ns = (double)(j->self_ns + vzq_paths_get(&j->paths, j->path).self_ns);
+	if (vzq_paths_get(&j->paths, j->path).other_ns)
 		return 0;
 	rc = add_middle(j);
 	return rc < 0 ? rc : make_callees(j);
@@ -527,7 +524,7 @@ static void fini(struct vzq_job *job)
 	vzq_locate_fini(&j->locate);
 	vzq_resolve_fini(&j->resolve);
 	vzq_table_fini(&j->table);
-	free(j->acc);
+	vzq_paths_fini(&j->paths);
 	free(j->callees);
 }
 

@@ -40,7 +40,7 @@ static uint32_t find_path(const struct vzq_edge *e, uint32_t node, uint32_t fn)
 	if (node && vzq_forest_fns(e->q->forest)[node] == fn)
 		return node;
 	child = vzq_forest_child(e->q->forest, e->track, node, fn);
-	return child < e->nacc ? child : node | UNKEPT;
+	return child < e->paths->n ? child : node | UNKEPT;
 }
 
 /* The same few paths come again and again, and the tree is larger than a processor's caches. */
@@ -76,7 +76,7 @@ static int push(struct vzq_edge *e, uint32_t fn)
 	f = &e->table->f[fn];
 	if (!f->active++)
 		f->since = e->now;
-	e->path[e->depth] = e->acc ? path_above(e, fn) : 0;
+	e->path[e->depth] = e->paths ? path_above(e, fn) : 0;
 	e->depth++;
 	return 0;
 }
@@ -91,27 +91,28 @@ static void pop(struct vzq_edge *e, uint32_t fn)
 }
 
 /* The time up to NS goes to FN, on top of the stack. */
-static void advance(struct vzq_edge *e, uint64_t ns, uint32_t fn)
+static int advance(struct vzq_edge *e, uint64_t ns, uint32_t fn)
 {
 	uint64_t passed;
 
 	if (ns > e->end)
 		ns = e->end;
 	if (ns <= e->now)
-		return;
+		return 0;
 	passed = ns - e->now;
 	e->now = ns;
 	if (!e->depth)
-		return;
+		return 0;
 	e->table->f[fn].self_ns += passed;
-	if (e->acc) {
+	if (e->paths) {
 		uint32_t node = e->path[e->depth - 1];
 
 		if (node & UNKEPT)
-			e->acc[node & ~UNKEPT].other_ns += passed;
-		else
-			e->acc[node].self_ns += passed;
+			return vzq_paths_add(e->paths, node & ~UNKEPT,
+					     &(struct vzq_acc){ .other_ns = passed });
+		e->paths->p[node].self_ns += passed;
 	}
+	return 0;
 }
 
 static uint32_t below(const struct vz_visit *at)
@@ -124,7 +125,7 @@ static bool in_range(const struct vzq_edge *e, uint64_t ns)
 	return ns >= e->from && ns < e->to;
 }
 
-static void count_entry(struct vzq_edge *e, uint32_t fn, unsigned how)
+static int count_entry(struct vzq_edge *e, uint32_t fn, unsigned how)
 {
 	struct vzq_fsum *f = &e->table->f[fn];
 	uint32_t node = e->path[e->depth - 1];
@@ -132,10 +133,10 @@ static void count_entry(struct vzq_edge *e, uint32_t fn, unsigned how)
 
 	f->calls += how == VZ_ENTRY_CALL;
 	f->resumes += resumed;
-	if (e->acc && !(node & UNKEPT)) {
-		e->acc[node].calls += how == VZ_ENTRY_CALL;
-		e->acc[node].resumes += resumed;
-	}
+	if (!e->paths || node & UNKEPT)
+		return 0;
+	return vzq_paths_add(e->paths, node,
+			     &(struct vzq_acc){ .calls = how == VZ_ENTRY_CALL, .resumes = resumed });
 }
 
 static int on_enter(void *ctx, const struct vz_visit *at)
@@ -150,10 +151,11 @@ static int on_enter(void *ctx, const struct vz_visit *at)
 		if (ns < e->limit)
 			return push(e, function_of(frame));
 	}
-	advance(e, ns, below(at));
-	rc = push(e, function_of(frame));
+	rc = advance(e, ns, below(at));
+	if (rc == 0)
+		rc = push(e, function_of(frame));
 	if (rc == 0 && in_range(e, ns))
-		count_entry(e, function_of(frame), frame->symbol & ENTRY_MASK);
+		rc = count_entry(e, function_of(frame), frame->symbol & ENTRY_MASK);
 	return rc;
 }
 
@@ -180,10 +182,9 @@ static int on_leave(void *ctx, const struct vz_visit *at)
 	struct vzq_edge *e = ctx;
 	const struct vz_open_frame *frame = &at->stack[at->depth - 1];
 	uint64_t ns = vzq_since(e->q, at->ns);
-	int rc = 0;
+	int rc = advance(e, ns, function_of(frame));
 
-	advance(e, ns, function_of(frame));
-	if (in_range(e, ns))
+	if (rc == 0 && in_range(e, ns))
 		rc = count_stay(e, frame, at->how, ns);
 	pop(e, function_of(frame));
 	return rc;
@@ -268,8 +269,8 @@ static int finish(struct vzq_edge *e, uint32_t i)
 		e->q->steps.ctx = e;
 		rc = vz_steps_close(&e->q->steps, line, track->end_ns + e->q->head->zero_ns);
 	}
-	if (line->depth)
-		advance(e, e->end, function_of(&line->stack[line->depth - 1]));
+	if (line->depth && rc == 0)
+		rc = advance(e, e->end, function_of(&line->stack[line->depth - 1]));
 	for (uint32_t k = line->depth; k-- > 0 && rc == 0;)
 		pop(e, function_of(&line->stack[k]));
 	vz_line_fini(&e->q->steps, line);
@@ -324,7 +325,7 @@ int vzq_edge_take(struct vzq_edge *e, const struct vzq_item *item, const uint8_t
 
 	if (item->tag == VZQ_TAG_BEFORE)
 		return take_before(e, item, p, n);
-	if (e->acc && have_cache(e) < 0)
+	if (e->paths && have_cache(e) < 0)
 		return -ENOMEM;
 	begin(e, item->more);
 	rc = item->tag == VZQ_TAG_UNREADABLE ? take_unreadable(e, item, p, n)

@@ -38,8 +38,7 @@ struct range_job {
 	struct vzq_tracks tracks;
 	struct vzq_table table;
 	struct vzq_table unused; /* what a block says of functions where only its paths count */
-	struct vzq_acc *acc;
-	uint32_t nacc;
+	struct vzq_paths paths;
 	struct vzq_edge edge;
 	uint64_t lost;
 };
@@ -89,10 +88,9 @@ static int plan_sums(struct range_job *j)
 	int rc = 0;
 
 	if (j->what != HISTOGRAM) {
-		j->nacc = vzq_forest_size(j->job.q->forest);
-		j->acc = calloc(j->nacc, sizeof(*j->acc));
-		if (!j->acc)
-			return -ENOMEM;
+		/* Those of the last range make room; these will take their place anyway. */
+		vzq_last_fini(&j->job.q->last);
+		rc = vzq_paths_init(&j->paths, vzq_forest_size(j->job.q->forest));
 	}
 	for (uint32_t i = 0; i < j->tracks.n && rc == 0 && j->from < j->to; i++)
 		rc = plan_track(j, j->tracks.p[i]);
@@ -137,7 +135,7 @@ static int take_summary(struct range_job *j, const struct vzq_item *item, const 
 	else if (!vzq_has_nodes(j->job.q->forest, tile->track))
 		return -EBADMSG;
 	else
-		rc = vzq_add_paths(j->job.q, item, p, n, j->acc, j->nacc);
+		rc = vzq_add_paths(j->job.q, item, p, n, &j->paths);
 	planned = rc == -EBADMSG ? instead(j, tile) : 0;
 	return planned < 0 ? planned : rc;
 }
@@ -148,8 +146,7 @@ static int take_edge(struct range_job *j, const struct vzq_item *item, const uin
 
 	e->track = item->arg;
 	e->table = item->mode == VZI_PATHS ? &j->unused : &j->table;
-	e->acc = item->mode == VZI_FUNCS ? NULL : j->acc;
-	e->nacc = j->nacc;
+	e->paths = item->mode == VZI_FUNCS || !j->paths.p ? NULL : &j->paths;
 	return vzq_edge_take(e, item, p, n);
 }
 
@@ -173,7 +170,7 @@ static int take(struct vzq_job *job, const struct vzq_item *item, const uint8_t 
 
 static bool is_last(const struct vzq_last *last, const struct range_job *j)
 {
-	return last->acc && last->from == j->from && last->to == j->to &&
+	return last->paths.p && last->from == j->from && last->to == j->to &&
 	       last->ntracks == j->tracks.n &&
 	       memcmp(last->tracks, j->tracks.p, j->tracks.n * sizeof(*j->tracks.p)) == 0;
 }
@@ -189,12 +186,11 @@ static void keep(struct range_job *j)
 		.to = j->to,
 		.tracks = j->tracks.p,
 		.ntracks = j->tracks.n,
-		.acc = j->acc,
-		.nacc = j->nacc,
+		.paths = j->paths,
 		.bad = j->job.result.bad,
 	};
 	j->tracks = (struct vzq_tracks){ 0 };
-	j->acc = NULL;
+	j->paths = (struct vzq_paths){ 0 };
 }
 
 static int make_aggregate(struct range_job *j)
@@ -207,7 +203,7 @@ static int make_aggregate(struct range_job *j)
 		busy += j->table.f[i].self_ns;
 	r->busy_ns = (double)busy;
 	r->lost = (double)j->lost;
-	return rc < 0 ? rc : vzq_tree_make(j->job.q->forest, j->acc, j->nacc, &r->tree[VZQ_TREE]);
+	return rc < 0 ? rc : vzq_tree_make(j->job.q->forest, &j->paths, &r->tree[VZQ_TREE]);
 }
 
 static int make_histogram(struct range_job *j)
@@ -236,7 +232,7 @@ static int make_butterfly(struct range_job *j)
 	j->job.result.bad = last->bad;
 	if (j->fn >= VZ_MAX_FUNCTIONS)
 		j->fn = VZ_MAX_FUNCTIONS; /* there is none */
-	return vzq_butterfly_make(j->job.q->forest, last->acc, last->nacc, j->fn,
+	return vzq_butterfly_make(j->job.q->forest, &last->paths, j->fn,
 				  j->job.result.tree);
 }
 
@@ -290,7 +286,7 @@ static void fini(struct vzq_job *job)
 	vzq_tracks_fini(&j->tracks);
 	vzq_table_fini(&j->table);
 	vzq_table_fini(&j->unused);
-	free(j->acc);
+	vzq_paths_fini(&j->paths);
 }
 
 static struct vzq_job *range_new(struct vzq *q, const struct vzq_range *range, enum what what,

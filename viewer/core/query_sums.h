@@ -58,8 +58,7 @@ struct vzq_edge {
 	uint32_t track;
 	uint64_t from, to;       /* of the range */
 	struct vzq_table *table; /* NULL: not asked for */
-	struct vzq_acc *acc;     /* NULL: not asked for */
-	uint32_t nacc;
+	struct vzq_paths *paths; /* NULL: not asked for */
 	/* of the block that is read */
 	uint64_t now, end; /* time counted up to; until */
 	uint32_t known;    /* frames that it began with, yet to be told */

@@ -7,6 +7,7 @@
 
 enum {
 	FIRST_NODES = 1 << 10,
+	MOST_RESERVED = 1 << 20, /* nodes */
 };
 
 /* Of one track. */
@@ -27,24 +28,46 @@ struct vzq_forest {
 	uint32_t nparts;
 };
 
-struct vzq_forest *vzq_forest_new(uint32_t ntracks)
+/*
+ * Where memory never shrinks, what outgrew its place stays as a hole.  So there is room for all nodes
+ * of all tracks, which costs nothing where it is not touched, and slots for those of the
+ * largest track.
+ */
+static void reserve(struct vzq_forest *f, const struct vzi_track *tracks, uint32_t ntracks)
+{
+	uint32_t largest = 0;
+
+	f->cap = FIRST_NODES;
+	f->nslots = FIRST_NODES * 2;
+	for (uint32_t i = 0; i < ntracks; i++) {
+		uint32_t rest = MOST_RESERVED - f->cap;
+
+		f->cap += tracks[i].nnodes < rest ? tracks[i].nnodes : rest;
+		if (tracks[i].nnodes > largest)
+			largest = tracks[i].nnodes;
+	}
+	while (f->nslots / 2 < largest && f->nslots / 2 < MOST_RESERVED)
+		f->nslots *= 2;
+}
+
+struct vzq_forest *vzq_forest_new(const struct vzi_track *tracks, uint32_t ntracks)
 {
 	struct vzq_forest *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
+	reserve(f, tracks, ntracks);
 	f->parts = calloc(ntracks + 1u, sizeof(*f->parts));
-	f->parent = calloc(FIRST_NODES, sizeof(*f->parent));
-	f->fn = calloc(FIRST_NODES, sizeof(*f->fn));
-	f->slots = calloc(FIRST_NODES * 2, sizeof(*f->slots));
+	f->parent = malloc(f->cap * sizeof(*f->parent));
+	f->fn = malloc(f->cap * sizeof(*f->fn));
+	f->slots = calloc(f->nslots, sizeof(*f->slots));
 	f->nparts = ntracks;
 	f->n = 1;
-	f->cap = FIRST_NODES;
-	f->nslots = FIRST_NODES * 2;
 	if (!f->parts || !f->parent || !f->fn || !f->slots) {
 		vzq_forest_free(f);
 		return NULL;
 	}
+	f->parent[0] = f->fn[0] = 0;
 	return f;
 }
 
@@ -89,26 +112,35 @@ static inline uint32_t slot_of(const struct vzq_forest *f, uint32_t parent, uint
 	return at;
 }
 
-static int grow(struct vzq_forest *f)
+static int grow_nodes(struct vzq_forest *f)
 {
 	uint32_t cap = f->cap * 2;
-	uint32_t *parent, *fn, *slots;
+	uint32_t *parent, *fn;
 
+	if (cap > UINT32_MAX / 4)
+		return -ENOMEM;
 	parent = realloc(f->parent, cap * sizeof(*parent));
 	if (parent)
 		f->parent = parent;
 	fn = realloc(f->fn, cap * sizeof(*fn));
 	if (fn)
 		f->fn = fn;
-	slots = calloc(cap, 2 * sizeof(*slots));
-	if (!parent || !fn || !slots || cap > UINT32_MAX / 4) {
-		free(slots);
+	if (!parent || !fn)
 		return -ENOMEM;
-	}
+	f->cap = cap;
+	return 0;
+}
+
+static int grow_slots(struct vzq_forest *f)
+{
+	uint32_t n = f->nslots * 2;
+	uint32_t *slots = n > UINT32_MAX / 4 ? NULL : calloc(n, sizeof(*slots));
+
+	if (!slots)
+		return -ENOMEM;
 	free(f->slots);
 	f->slots = slots;
-	f->nslots = cap * 2;
-	f->cap = cap;
+	f->nslots = n;
 	for (uint32_t i = 1; i < f->n; i++)
 		f->slots[slot_of(f, f->parent[i], f->fn[i])] = i;
 	return 0;
@@ -121,8 +153,10 @@ static int64_t merged(struct vzq_forest *f, uint32_t parent, uint32_t fn)
 
 	if (f->slots[at])
 		return f->slots[at];
-	if (f->n == f->cap) {
-		if (grow(f) < 0)
+	if (f->n == f->cap && grow_nodes(f) < 0)
+		return -ENOMEM;
+	if (f->n > f->nslots / 2) {
+		if (grow_slots(f) < 0)
 			return -ENOMEM;
 		at = slot_of(f, parent, fn);
 	}
@@ -249,44 +283,44 @@ bool vzq_has_nodes(const struct vzq_forest *f, uint32_t track)
 
 /* ---- PATHS ---- */
 
+static struct vzq_acc of_row(const struct vzt_path *row)
+{
+	return (struct vzq_acc){ row->calls, row->resumes, row->self_ns, row->other_ns };
+}
+
 /* ROWS: how many were added. */
-static int add_rows(struct vzt_cursor c, const struct part *part, struct vzq_acc *acc,
-		    uint32_t nacc, uint32_t *rows)
+static int add_rows(struct vzt_cursor c, const struct part *part, struct vzq_paths *paths,
+		    uint32_t *rows)
 {
 	struct vzt_path row;
 	int rc;
 
 	for (*rows = 0; (rc = vzt_next_path(&c, &row)) == 1; ++*rows) {
-		struct vzq_acc *a;
+		struct vzq_acc more = of_row(&row);
 
-		if (row.node >= part->n || part->map[row.node] >= nacc)
+		if (row.node >= part->n || part->map[row.node] >= paths->n)
 			return -EBADMSG;
-		a = &acc[part->map[row.node]];
-		a->calls += row.calls;
-		a->resumes += row.resumes;
-		a->self_ns += row.self_ns;
-		a->other_ns += row.other_ns;
+		rc = vzq_paths_add(paths, part->map[row.node], &more);
+		if (rc < 0)
+			return rc;
 	}
 	return rc;
 }
 
-static void take_off(struct vzt_cursor c, const struct part *part, struct vzq_acc *acc,
+static void take_off(struct vzt_cursor c, const struct part *part, struct vzq_paths *paths,
 		     uint32_t rows)
 {
 	struct vzt_path row;
 
 	for (; rows && vzt_next_path(&c, &row) == 1; rows--) {
-		struct vzq_acc *a = &acc[part->map[row.node]];
+		struct vzq_acc less = of_row(&row);
 
-		a->calls -= row.calls;
-		a->resumes -= row.resumes;
-		a->self_ns -= row.self_ns;
-		a->other_ns -= row.other_ns;
+		vzq_paths_take_off(paths, part->map[row.node], &less);
 	}
 }
 
 int vzq_add_paths(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_t n,
-		  struct vzq_acc *acc, uint32_t nacc)
+		  struct vzq_paths *paths)
 {
 	const struct vzi_tile *tile = &q->tiles[item->id];
 	const struct part *part = &q->forest->parts[tile->track];
@@ -297,15 +331,15 @@ int vzq_add_paths(struct vzq *q, const struct vzq_item *item, const uint8_t *p, 
 	if (!part->map)
 		return -EBADMSG;
 	vzt_rows(&c, tile, p, n);
-	rc = add_rows(c, part, acc, nacc, &rows);
+	rc = add_rows(c, part, paths, &rows);
 	if (rc < 0)
-		take_off(c, part, acc, rows);
+		take_off(c, part, paths, rows);
 	return rc;
 }
 
 void vzq_last_fini(struct vzq_last *last)
 {
-	free(last->acc);
+	vzq_paths_fini(&last->paths);
 	free(last->tracks);
 	*last = (struct vzq_last){ 0 };
 }

@@ -14,13 +14,8 @@ enum {
 	VZQ_NO_PATH = UINT32_MAX,
 };
 
-/* What happened on a path. */
-struct vzq_acc {
-	uint64_t calls, resumes;
-	uint64_t self_ns, other_ns;
-};
-
-struct vzq_forest *vzq_forest_new(uint32_t ntracks);
+/** That of no track yet; TRACKS say how many nodes there may be. */
+struct vzq_forest *vzq_forest_new(const struct vzi_track *tracks, uint32_t ntracks);
 void vzq_forest_free(struct vzq_forest *f);
 
 /** Plan the NODES of TRACK unless they are there. */
@@ -39,9 +34,9 @@ const uint32_t *vzq_forest_fns(const struct vzq_forest *f);
 /** The node of FN called from PARENT as far as TRACK kept it, or VZQ_NO_PATH. */
 uint32_t vzq_forest_child(const struct vzq_forest *f, uint32_t track, uint32_t parent, uint32_t fn);
 
-/** Add the rows of a PATHS tile to NACC sums; all of it or, with -EBADMSG, nothing. */
+/** Add the rows of a PATHS tile; all of it or, with -EBADMSG, nothing. */
 int vzq_add_paths(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_t n,
-		  struct vzq_acc *acc, uint32_t nacc);
+		  struct vzq_paths *paths);
 
 /* ---- trees for the page ---- */
 
@@ -53,15 +48,14 @@ enum {
 /** Room for N nodes, all 0; -ENOMEM. */
 int vzq_tree_init(struct vzq_tree *t, uint32_t n);
 /** The tree of these sums. */
-int vzq_tree_make(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc,
-		  struct vzq_tree *ret);
+int vzq_tree_make(const struct vzq_forest *f, const struct vzq_paths *paths, struct vzq_tree *ret);
 /** Callers and callees of FN. */
-int vzq_butterfly_make(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc,
-		       uint32_t fn, struct vzq_tree ret[2]);
+int vzq_butterfly_make(const struct vzq_forest *f, const struct vzq_paths *paths, uint32_t fn,
+		       struct vzq_tree ret[2]);
 /** Time in each node with all above it; free() it; NULL without memory. */
-uint64_t *vzq_tree_totals(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc);
+uint64_t *vzq_tree_totals(const struct vzq_forest *f, const struct vzq_paths *paths);
 /** Whether anything happened in each node or above it; the same. */
-uint8_t *vzq_tree_occurs(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc);
+uint8_t *vzq_tree_occurs(const struct vzq_forest *f, const struct vzq_paths *paths);
 
 void vzq_last_fini(struct vzq_last *last);
 

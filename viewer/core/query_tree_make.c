@@ -23,30 +23,36 @@ int vzq_tree_init(struct vzq_tree *t, uint32_t n)
 	return 0;
 }
 
-uint64_t *vzq_tree_totals(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc)
+uint64_t *vzq_tree_totals(const struct vzq_forest *f, const struct vzq_paths *paths)
 {
 	const uint32_t *parents = vzq_forest_parents(f);
-	uint64_t *total = malloc((nacc + 1u) * sizeof(*total));
+	uint64_t *total = malloc((paths->n + 1u) * sizeof(*total));
 
 	if (!total)
 		return NULL;
-	for (uint32_t i = 0; i < nacc; i++)
-		total[i] = acc[i].self_ns + acc[i].other_ns;
-	for (uint32_t i = nacc; i-- > 1;)
+	for (uint32_t i = 0; i < paths->n; i++) {
+		struct vzq_acc acc = vzq_paths_get(paths, i);
+
+		total[i] = acc.self_ns + acc.other_ns;
+	}
+	for (uint32_t i = paths->n; i-- > 1;)
 		total[parents[i]] += total[i];
 	return total;
 }
 
-uint8_t *vzq_tree_occurs(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc)
+uint8_t *vzq_tree_occurs(const struct vzq_forest *f, const struct vzq_paths *paths)
 {
 	const uint32_t *parents = vzq_forest_parents(f);
-	uint8_t *occurs = malloc(nacc + 1u);
+	uint8_t *occurs = malloc(paths->n + 1u);
 
 	if (!occurs)
 		return NULL;
-	for (uint32_t i = 0; i < nacc; i++)
-		occurs[i] = acc[i].calls || acc[i].resumes || acc[i].self_ns || acc[i].other_ns;
-	for (uint32_t i = nacc; i-- > 1;)
+	for (uint32_t i = 0; i < paths->n; i++) {
+		struct vzq_acc acc = vzq_paths_get(paths, i);
+
+		occurs[i] = acc.calls || acc.resumes || acc.self_ns || acc.other_ns;
+	}
+	for (uint32_t i = paths->n; i-- > 1;)
 		occurs[parents[i]] |= occurs[i];
 	return occurs;
 }
@@ -54,8 +60,7 @@ uint8_t *vzq_tree_occurs(const struct vzq_forest *f, const struct vzq_acc *acc, 
 /* What a tree is made of. */
 struct making {
 	const struct vzq_forest *f;
-	const struct vzq_acc *acc;
-	uint32_t nacc;
+	const struct vzq_paths *paths;
 	uint64_t *total;
 	uint8_t *occurs;
 	uint32_t *number; /* of each node in the tree */
@@ -71,7 +76,7 @@ static void choose_least(struct making *m)
 	m->least = all / VZQ_TREE_PARTS + (all % VZQ_TREE_PARTS != 0);
 	for (;; m->least = m->least ? m->least * 2 : 1) {
 		m->shown = m->occur = 0;
-		for (uint32_t i = 1; i < m->nacc; i++) {
+		for (uint32_t i = 1; i < m->paths->n; i++) {
 			m->occur += m->occurs[i];
 			m->shown += m->occurs[i] && m->total[i] >= m->least;
 		}
@@ -80,13 +85,13 @@ static void choose_least(struct making *m)
 	}
 }
 
-static void set_node(struct vzq_tree *t, uint32_t i, const struct vzq_acc *a, uint64_t total)
+static void set_node(struct vzq_tree *t, uint32_t i, struct vzq_acc a, uint64_t total)
 {
-	t->calls[i] = (double)a->calls;
-	t->resumes[i] = (double)a->resumes;
-	t->self[i] = (double)a->self_ns;
+	t->calls[i] = (double)a.calls;
+	t->resumes[i] = (double)a.resumes;
+	t->self[i] = (double)a.self_ns;
 	t->total[i] = (double)total;
-	t->other[i] = (double)a->other_ns;
+	t->other[i] = (double)a.other_ns;
 }
 
 static int fill(struct making *m, struct vzq_tree *ret)
@@ -96,29 +101,27 @@ static int fill(struct making *m, struct vzq_tree *ret)
 
 	if (rc < 0)
 		return rc;
-	set_node(ret, 0, &m->acc[0], m->total[0]);
-	for (uint32_t i = 1; i < m->nacc; i++) {
+	set_node(ret, 0, vzq_paths_get(m->paths, 0), m->total[0]);
+	for (uint32_t i = 1; i < m->paths->n; i++) {
 		if (!m->occurs[i] || m->total[i] < m->least)
 			continue;
 		m->number[i] = n;
 		ret->parent[n] = m->number[vzq_forest_parents(m->f)[i]];
 		ret->fn[n] = vzq_forest_fns(m->f)[i];
-		set_node(ret, n++, &m->acc[i], m->total[i]);
+		set_node(ret, n++, vzq_paths_get(m->paths, i), m->total[i]);
 	}
 	ret->pruned = m->occur - m->shown;
 	return 0;
 }
 
-int vzq_tree_make(const struct vzq_forest *f, const struct vzq_acc *acc, uint32_t nacc,
-		  struct vzq_tree *ret)
+int vzq_tree_make(const struct vzq_forest *f, const struct vzq_paths *paths, struct vzq_tree *ret)
 {
 	struct making m = {
 		.f = f,
-		.acc = acc,
-		.nacc = nacc,
-		.total = vzq_tree_totals(f, acc, nacc),
-		.occurs = vzq_tree_occurs(f, acc, nacc),
-		.number = calloc(nacc + 1u, sizeof(*m.number)),
+		.paths = paths,
+		.total = vzq_tree_totals(f, paths),
+		.occurs = vzq_tree_occurs(f, paths),
+		.number = calloc(paths->n + 1u, sizeof(*m.number)),
 	};
 	int rc = -ENOMEM;
 

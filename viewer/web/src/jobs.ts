@@ -8,8 +8,8 @@ import { type Directory, Kind } from './directory';
 import { type Core, OutOfMemory, type Pointer } from './core';
 import type { Source } from './source';
 
-const TILE_CACHE_BYTES = 10 << 20;
-const BLOCK_CACHE_BYTES = 8 << 20;
+const TILE_CACHE_BYTES = 8 << 20;
+const BLOCK_CACHE_BYTES = 6 << 20;
 const WANT = 64;                   // things that are fetched at a time
 const TURN_MS = 8;
 
