@@ -135,8 +135,9 @@ static int count_entry(struct vzq_edge *e, uint32_t fn, unsigned how)
 	f->resumes += resumed;
 	if (!e->paths || node & UNKEPT)
 		return 0;
-	return vzq_paths_add(e->paths, node,
-			     &(struct vzq_acc){ .calls = how == VZ_ENTRY_CALL, .resumes = resumed });
+	return vzq_paths_add(
+		e->paths, node,
+		&(struct vzq_acc){ .calls = how == VZ_ENTRY_CALL, .resumes = resumed });
 }
 
 static int on_enter(void *ctx, const struct vz_visit *at)

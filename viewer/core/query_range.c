@@ -232,8 +232,7 @@ static int make_butterfly(struct range_job *j)
 	j->job.result.bad = last->bad;
 	if (j->fn >= VZ_MAX_FUNCTIONS)
 		j->fn = VZ_MAX_FUNCTIONS; /* there is none */
-	return vzq_butterfly_make(j->job.q->forest, &last->paths, j->fn,
-				  j->job.result.tree);
+	return vzq_butterfly_make(j->job.q->forest, &last->paths, j->fn, j->job.result.tree);
 }
 
 static int finish(struct range_job *j)

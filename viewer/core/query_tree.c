@@ -29,8 +29,8 @@ struct vzq_forest {
 };
 
 /*
- * Where memory never shrinks, what outgrew its place stays as a hole.  So there is room for all nodes
- * of all tracks, which costs nothing where it is not touched, and slots for those of the
+ * Where memory never shrinks, what outgrew its place stays as a hole.  So there is room for all
+ * nodes of all tracks, which costs nothing where it is not touched, and slots for those of the
  * largest track.
  */
 static void reserve(struct vzq_forest *f, const struct vzi_track *tracks, uint32_t ntracks)
