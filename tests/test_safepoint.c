@@ -111,7 +111,11 @@ static void in_handler(void)
 static void on_other_stack(void)
 {
 	struct sigaction action = { .sa_handler = handler, .sa_flags = SA_ONSTACK };
-	stack_t stack = { .ss_sp = malloc(1 << 16), .ss_size = 1 << 16 };
+	/* Not of malloc: what is mapped after a fork need not be one mapping with what was before.
+	 */
+	stack_t stack = { .ss_sp = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+			  .ss_size = 1 << 16 };
 
 	sigaltstack(&stack, NULL);
 	sigaction(SIGUSR1, &action, NULL);

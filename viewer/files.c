@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/export/intern.h"
+#include "viewer/intern.h"
 
 enum {
 	FIRST_SLOTS = 256,

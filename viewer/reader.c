@@ -11,7 +11,7 @@
 #include <zlib.h>
 
 #include "viewer/blocks.h"
-#include "viewer/export/intern.h"
+#include "viewer/intern.h"
 #include "viewer/loader.h"
 #include "viewer/text.h"
 #include "viewer/tracks.h"

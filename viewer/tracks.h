@@ -8,7 +8,7 @@
 #ifndef VZ_VIEWER_TRACKS_H
 #define VZ_VIEWER_TRACKS_H
 
-#include "viewer/export/intern.h"
+#include "viewer/intern.h"
 #include "viewer/reader.h"
 #include "viewer/text.h"
 

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "viewer/export/export.h"
-#include "viewer/export/intern.h"
+#include "viewer/intern.h"
 
 enum {
 	MAX_DEPTH = 2048,

@@ -14,7 +14,7 @@
 
 #include "viewer/callargs.h"
 #include "viewer/export/export.h"
-#include "viewer/export/intern.h"
+#include "viewer/intern.h"
 #include "viewer/samples.h"
 
 enum {

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "viewer/export/export.h"
-#include "viewer/export/intern.h"
+#include "viewer/intern.h"
 
 enum {
 	MARSHAL_DIGIT = 15, /* bits of a digit of a long integer */

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "viewer/export/export.h"
-#include "viewer/export/intern.h"
+#include "viewer/intern.h"
 
 struct speedscope {
 	struct vz_reader *reader;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "viewer/export/intern.h"
+#include "viewer/intern.h"
 
 #include <errno.h>
 #include <stdlib.h>
