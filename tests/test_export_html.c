@@ -475,6 +475,7 @@ Test(export_html, source_is_in_it_if_wanted)
 	read_page(p, &page);
 	e = find(&page, "class=\"vz-source\"");
 	cr_assert_not_null(e);
+	cr_expect_not_null(strstr(e->tag, "data-newer=\"1\""), "written after the recording");
 	cr_expect_eq(e->bytes, strlen(text));
 	cr_expect_arr_eq(e->raw, text, strlen(text));
 	remove(path);

@@ -300,7 +300,9 @@ static int put_sources(struct html *h)
 	for (uint32_t i = 0; i < h->files.n && rc == 0; i++) {
 		rc = vz_source_read(h->reader, &h->files, i, &source);
 		if (rc == 0) {
-			vz_embed_begin(h->embed, "class=\"vz-source\" data-file=\"%u\"", i);
+			vz_embed_begin(h->embed,
+				       "class=\"vz-source\" data-file=\"%u\" data-newer=\"%d\"", i,
+				       source.newer);
 			vz_embed_bytes(h->embed, source.text, source.bytes);
 			vz_embed_end(h->embed);
 			free(source.text);

@@ -155,7 +155,8 @@ export interface Histogram {
 	count: Float64Array;
 }
 
-export interface SourceText { file: string; first: number; lines: string[] } // first: number of lines[0]
+// first: number of lines[0]; newer: the file was changed after the recording, so lines may be others.
+export interface SourceText { file: string; first: number; lines: string[]; newer: boolean }
 
 // What vizview diff --json says, see docs/vizview-json.md.
 export type Comparison = Record<string, unknown>;

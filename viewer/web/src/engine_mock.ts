@@ -335,7 +335,7 @@ export class MockEngine implements Engine {
 		if (f.file[fn] < 0 || f.kind[fn] !== 1) return this.later(() => null);
 		const first = Math.max(1, f.line[fn] - 10), lines = Array.from({ length: 40 }, (_, i) =>
 			first + i === f.line[fn] ? `def ${f.name[fn]}(self, limit=20):` : `    total += self.price(item) * ${first + i}  # ${'.'.repeat(i % 17)}`);
-		return this.later(() => ({ file: f.files[f.file[fn]], first, lines }));
+		return this.later(() => ({ file: f.files[f.file[fn]], first, lines, newer: false }));
 	}
 
 	compare(): Promise<Comparison | null> {

@@ -11,7 +11,7 @@ import { functionsOf, type Call, type Failure, type FromQuery, type Operations, 
 import { firstWorker } from './embedded';
 import { isEmbedded, openEmbed, unpackEmbed } from './open_embed';
 import { type Documents, openHttp } from './source_http';
-import { Unreachable } from './source';
+import { type FileText, Unreachable } from './source';
 
 interface Waiting { resolve: (value: never) => void; reject: (error: Error) => void }
 
@@ -188,8 +188,8 @@ export class WorkerEngine implements Engine {
 	async source(fn: number): Promise<SourceText | null> {
 		const file = this.functions.file[fn];
 		if (file === undefined || file < 0) return null;
-		const text = await this.call('source', { file }) as string | null;
-		return text === null ? null : { file: this.functions.files[file], first: 1, lines: text.split(/\r\n|\r|\n/) };
+		const found = await this.call('source', { file }) as FileText | null;
+		return found && { file: this.functions.files[file], first: 1, lines: found.text.split(/\r\n|\r|\n/), newer: found.newer };
 	}
 
 	compare(): Promise<Comparison | null> { return this.call('compare', {}) as Promise<Comparison | null>; }

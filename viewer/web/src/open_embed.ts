@@ -108,7 +108,8 @@ function extraOf(element: HTMLElement): Extra | null {
 	const packed = (): Uint8Array => fromBase64(element.textContent ?? '');
 	if (element.className === 'vz-args')
 		return { to: 'extra', kind: 'args', track: number(element, 'track'), first: number(element, 'first'), last: number(element, 'last'), packed: packed() };
-	if (element.className === 'vz-source') return { to: 'extra', kind: 'source', file: number(element, 'file'), packed: packed() };
+	if (element.className === 'vz-source') return { to: 'extra', kind: 'source', file: number(element, 'file'),
+		newer: number(element, 'newer') === 1, packed: packed() };
 	if (element.id === 'vz-compare') return { to: 'extra', kind: 'compare', packed: packed() };
 	return null;
 }

@@ -54,7 +54,7 @@ export type Call = { [K in keyof Operations]: { to: 'call'; id: number; what: K;
 // Elements of an HTML file that a query may need; bytes are deflated.
 export type Extra =
 	| { to: 'extra'; kind: 'args'; track: number; first: number; last: number; packed: Uint8Array }
-	| { to: 'extra'; kind: 'source'; file: number; packed: Uint8Array }
+	| { to: 'extra'; kind: 'source'; file: number; newer: boolean; packed: Uint8Array }
 	| { to: 'extra'; kind: 'compare'; packed: Uint8Array };
 
 export type ToQuery = QueryInit | Replace | Extra | Call | { to: 'cancel'; id: number };

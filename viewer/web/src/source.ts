@@ -3,6 +3,9 @@
 
 import type { Directory } from './directory';
 
+// newer: changed after the recording.
+export interface FileText { text: string; newer: boolean }
+
 // Numbers as in the directory: of tiles; of blocks vzi_block.number.
 export interface Source {
 	// In that order.  Rejects with Unreachable.
@@ -10,7 +13,7 @@ export interface Source {
 	// null: unreadable.
 	blocks(numbers: number[]): Promise<(Uint8Array | null)[]>;
 	args(track: number, entry: number): Promise<Record<string, unknown> | null>;
-	source(file: number): Promise<string | null>;
+	source(file: number): Promise<FileText | null>;
 	compare(): Promise<Record<string, unknown> | null>;
 	readonly remote: boolean; // asking takes time: answers should be kept
 	held(): number;           // bytes of it in memory

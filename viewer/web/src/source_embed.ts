@@ -8,7 +8,7 @@ import type { Directory } from './directory';
 import { readHeader } from './directory';
 import type { Extra, Pack } from './protocol';
 import { ByteCache, inflate, toText, u32 } from './bytes';
-import { Source, Unreachable } from './source';
+import { type FileText, Source, Unreachable } from './source';
 
 const INFLATED_BYTES = 12 << 20;   // of packs, kept
 
@@ -20,7 +20,7 @@ export class EmbedSource implements Source {
 	private readonly packOf = new Map<number, number>();
 	private readonly inflated = new ByteCache(INFLATED_BYTES);
 	private readonly argsOf: Extract<Extra, { kind: 'args' }>[] = [];
-	private readonly sources = new Map<number, Uint8Array>();
+	private readonly sources = new Map<number, { packed: Uint8Array; newer: boolean }>();
 	private comparison: Uint8Array | null = null;
 
 	// INDEX: the overview.
@@ -45,7 +45,7 @@ export class EmbedSource implements Source {
 
 	add(extra: Extra): void {
 		if (extra.kind === 'args') this.argsOf.push(extra);
-		else if (extra.kind === 'source') this.sources.set(extra.file, extra.packed);
+		else if (extra.kind === 'source') this.sources.set(extra.file, { packed: extra.packed, newer: extra.newer });
 		else this.comparison = extra.packed;
 	}
 
@@ -99,9 +99,9 @@ export class EmbedSource implements Source {
 		return null;
 	}
 
-	async source(file: number): Promise<string | null> {
-		const packed = this.sources.get(file);
-		return packed ? toText(await inflate(packed)) : null;
+	async source(file: number): Promise<FileText | null> {
+		const found = this.sources.get(file);
+		return found ? { text: toText(await inflate(found.packed)), newer: found.newer } : null;
 	}
 
 	async compare(): Promise<Record<string, unknown> | null> {
@@ -113,7 +113,7 @@ export class EmbedSource implements Source {
 		for (const piece of this.pieces) bytes += piece.byteLength;
 		for (const pack of this.packs) bytes += pack.packed.byteLength;
 		for (const args of this.argsOf) bytes += args.packed.byteLength;
-		for (const packed of this.sources.values()) bytes += packed.byteLength;
+		for (const { packed } of this.sources.values()) bytes += packed.byteLength;
 		return bytes;
 	}
 }

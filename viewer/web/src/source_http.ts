@@ -6,7 +6,7 @@ import type { Directory } from './directory';
 import type { FunctionsJson } from './protocol';
 import { u32 } from './bytes';
 import { FIRST } from './first';
-import { Source, Unreachable } from './source';
+import { type FileText, Source, Unreachable } from './source';
 
 const POLL_MS = 200;
 const BATCH_BYTES = 4 << 20;       // of an answer
@@ -117,9 +117,9 @@ export class HttpSource implements Source {
 		return response && await response.json() as Record<string, unknown> | null;
 	}
 
-	async source(file: number): Promise<string | null> {
+	async source(file: number): Promise<FileText | null> {
 		const response = await this.maybe(`source?file=${file}`);
-		return response && response.text();
+		return response && { text: await response.text(), newer: response.headers.get('X-Newer') === '1' };
 	}
 
 	async compare(): Promise<Record<string, unknown> | null> {

@@ -35,8 +35,8 @@ export class Source {
 		this.none('');
 		void this.latest.run(() => this.ctx.engine.source(fn), (text) => {
 			if (text?.lines.length) this.text(text, f.line[fn], name);
-			else this.none('The source is not in the trace. To have it, record with ', el('code', { text: 'vizattach --with-source' }),
-				', or open the trace by ', el('code', { text: 'vizview FILE' }),
+			else this.none('It is not in the trace: record with ', el('code', { text: 'vizattach --with-source' }),
+				', or use ', el('code', { text: 'vizview FILE' }),
 				' on the machine that has ', el('code', { text: f.files[f.file[fn]] }), '.');
 		});
 	}
@@ -62,6 +62,7 @@ export class Source {
 				el('span', { class: 'p-line', text: String(n) }), el('code', null, ...nodes));
 		});
 		fill(this.root, el('h3', { text: 'Source' }, el('small', { text: source.file + ':' + line })),
+			source.newer ? el('p', { class: 'p-warning', text: 'Changed since the recording: lines may differ.' }) : '',
 			rows.length ? el('div', { class: 'p-code', tabindex: 0, role: 'region', 'aria-label': 'Source of ' + name }, rows)
 				: el('p', { class: 'p-dim', text: `The file has ${source.lines.length} lines and no line ${line}: it has changed since.` }));
 	}
