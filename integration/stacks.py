@@ -176,9 +176,23 @@ def merged_difference(thread, dumped):
                   if frame["kind"] == "native" and (frame["function"] or "").startswith("_PyEval_EvalFrameDefault")]
     if any(number == 0 or frames[number - 1]["kind"] != "python" for number in evaluators):
         return "an evaluator without a Python frame"
-    entries = sum(frame["entry"] for frame in dumped["frames"])
-    if evaluators and len(evaluators) != entries:
-        return f"{len(evaluators)} evaluators run {entries} entry frames"
+    return entry_difference(frames, dumped) if evaluators else ""
+
+
+def entry_difference(frames, dumped):
+    """Below each Python frame that C code entered is the evaluator that runs it, and below no other.
+
+    In a stripped program a part of it that compilers put elsewhere (.cold) has no name.
+    """
+    at = [number for number, frame in enumerate(frames) if frame["kind"] == "python"]
+    for number, frame in zip(at, dumped["frames"]):
+        below = frames[number + 1] if number + 1 < len(frames) else {"kind": "nothing", "function": None}
+        name = below["function"] or ""
+        runs = below["kind"] == "native" and (not name or name.startswith("_PyEval_EvalFrameDefault"))
+        if frame["entry"] and not runs:
+            return f"{below['kind']} {name} runs the entry frame {frame['function']}"
+        if not frame["entry"] and below["kind"] != "python":
+            return f"{below['kind']} {name} runs {frame['function']}, which is no entry frame"
     return ""
 
 
