@@ -4,7 +4,7 @@
  *
  * Owns the columns, the move-to-front lists and the compressor.  One encoder
  * serves all tracks of a file, because nothing survives from one block to the
- * next.  The layout is part 3 of payload/wire.h; viewer/decode.c is the mirror.
+ * next.  The layout is part 3 of payload/wire.h; viewer/core/decode.c is the mirror.
  */
 #ifndef VZ_ATTACH_ENCODE_H
 #define VZ_ATTACH_ENCODE_H

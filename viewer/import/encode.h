@@ -3,7 +3,7 @@
  * encode.h - turns events of one track into the payload of an EVENTS block.
  *
  * Owns the columns, the move-to-front lists and the compressor; the layout is part 3
- * of payload/wire.h, viewer/decode.c is the mirror.  One encoder serves all tracks:
+ * of payload/wire.h, viewer/core/decode.c is the mirror.  One encoder serves all tracks:
  * nothing survives from one block to the next.
  */
 #ifndef VZ_VIEWER_ENCODE_H
