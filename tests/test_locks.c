@@ -260,7 +260,8 @@ static const struct kit_case cases[] = {
 			   "sys.path.insert(0, d)\n"
 			   "def owner(): import slow_module\n"
 			   "def waiter():\n"
-			   "    while 'slow_module' not in sys.modules: time.sleep(0.01)\n"
+			   "    while not hasattr(sys.modules.get('slow_module'), 'os'):\n"
+			   "        time.sleep(0.01)\n" /* now its file has been read */
 			   "    import shutil; shutil.rmtree(d)\n"
 			   "    import slow_module\n"
 			   "begin(owner, waiter)\n"
