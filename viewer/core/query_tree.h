@@ -47,8 +47,8 @@ enum {
 
 /** Room for N nodes, all 0; -ENOMEM. */
 int vzq_tree_init(struct vzq_tree *t, uint32_t n);
-/** The tree of these sums. */
-int vzq_tree_make(const struct vzq_forest *f, const struct vzq_paths *paths, struct vzq_tree *ret);
+/** The tree of these sums, which are as before afterwards; 0 or -ENOMEM. */
+int vzq_tree_make(const struct vzq_forest *f, struct vzq_paths *paths, struct vzq_tree *ret);
 /** Callers and callees of FN. */
 int vzq_butterfly_make(const struct vzq_forest *f, const struct vzq_paths *paths, uint32_t fn,
 		       struct vzq_tree ret[2]);

@@ -5,8 +5,8 @@
 #include "viewer/core/query_tree.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 int vzq_tree_init(struct vzq_tree *t, uint32_t n)
 {
@@ -57,80 +57,150 @@ uint8_t *vzq_tree_occurs(const struct vzq_forest *f, const struct vzq_paths *pat
 	return occurs;
 }
 
-/* What a tree is made of. */
+/*
+ * What a tree is made of.  There may be a million paths: while a tree is made their .self_ns is
+ * the time with all below them, and what else is needed of each is one bit.
+ */
 struct making {
 	const struct vzq_forest *f;
-	const struct vzq_paths *paths;
-	uint64_t *total;
-	uint8_t *occurs;
-	uint32_t *number; /* of each node in the tree */
+	struct vzq_paths *paths;
+	uint8_t *occurs;  /* a bit for each path: anything happened there or below */
+	uint32_t *number; /* of each node of the tree: its path; they rise */
 	uint64_t least;   /* total that is shown */
 	uint32_t shown, occur;
 };
 
+static bool occurs(const struct making *m, uint32_t i)
+{
+	return m->occurs[i / 8] >> i % 8 & 1;
+}
+
+static bool is_shown(const struct making *m, uint32_t i)
+{
+	return m->paths->p[i].self_ns >= m->least && occurs(m, i);
+}
+
+static void add_up(struct making *m)
+{
+	const uint32_t *parents = vzq_forest_parents(m->f);
+	struct vzq_path_sum *p = m->paths->p;
+
+	for (uint32_t i = m->paths->n; i-- > 0;) {
+		struct vzq_acc acc = vzq_paths_get(m->paths, i);
+		uint32_t parent = i ? parents[i] : 0;
+
+		p[i].self_ns += acc.other_ns;
+		if (!occurs(m, i) && !acc.calls && !acc.resumes && !p[i].self_ns)
+			continue;
+		m->occurs[i / 8] |= (uint8_t)(1u << i % 8);
+		if (i == 0)
+			return;
+		m->occurs[parent / 8] |= (uint8_t)(1u << parent % 8);
+		p[parent].self_ns += p[i].self_ns;
+	}
+}
+
+/* Parents come first, so that what is taken off is what was added. */
+static void take_apart(struct making *m)
+{
+	const uint32_t *parents = vzq_forest_parents(m->f);
+	struct vzq_path_sum *p = m->paths->p;
+
+	for (uint32_t i = 0; i < m->paths->n; i++) {
+		if (i)
+			p[parents[i]].self_ns -= p[i].self_ns;
+		if (p[i].rare)
+			p[i].self_ns -= m->paths->rare[p[i].rare - 1].other_ns;
+	}
+}
+
 /* Not too many are shown; a node is never more than its parent. */
 static void choose_least(struct making *m)
 {
-	uint64_t all = m->total[0];
+	uint64_t all = m->paths->p[0].self_ns;
 
 	m->least = all / VZQ_TREE_PARTS + (all % VZQ_TREE_PARTS != 0);
 	for (;; m->least = m->least ? m->least * 2 : 1) {
 		m->shown = m->occur = 0;
 		for (uint32_t i = 1; i < m->paths->n; i++) {
-			m->occur += m->occurs[i];
-			m->shown += m->occurs[i] && m->total[i] >= m->least;
+			m->occur += occurs(m, i);
+			m->shown += is_shown(m, i);
 		}
 		if (m->shown < VZQ_TREE_NODES || m->least > VZQ_MAX_NS)
 			return;
 	}
 }
 
-static void set_node(struct vzq_tree *t, uint32_t i, struct vzq_acc a, uint64_t total)
+static void choose(struct making *m)
 {
+	uint32_t n = 0;
+
+	m->number[n++] = 0;
+	for (uint32_t i = 1; i < m->paths->n && n <= m->shown; i++)
+		if (is_shown(m, i))
+			m->number[n++] = i;
+}
+
+/* The node of PATH, which is shown. */
+static uint32_t node_of(const struct making *m, uint32_t path)
+{
+	uint32_t lo = 0, hi = m->shown;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (m->number[mid] < path)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* All but .self, which is not there yet. */
+static void set_node(const struct making *m, struct vzq_tree *t, uint32_t i)
+{
+	uint32_t path = m->number[i];
+	struct vzq_acc a = vzq_paths_get(m->paths, path);
+
+	t->parent[i] = path ? node_of(m, vzq_forest_parents(m->f)[path]) : 0;
+	t->fn[i] = path ? vzq_forest_fns(m->f)[path] : 0;
 	t->calls[i] = (double)a.calls;
 	t->resumes[i] = (double)a.resumes;
-	t->self[i] = (double)a.self_ns;
-	t->total[i] = (double)total;
+	t->total[i] = (double)a.self_ns;
 	t->other[i] = (double)a.other_ns;
 }
 
 static int fill(struct making *m, struct vzq_tree *ret)
 {
-	uint32_t n = 1;
-	int rc = vzq_tree_init(ret, m->shown + 1);
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	set_node(ret, 0, vzq_paths_get(m->paths, 0), m->total[0]);
-	for (uint32_t i = 1; i < m->paths->n; i++) {
-		if (!m->occurs[i] || m->total[i] < m->least)
-			continue;
-		m->number[i] = n;
-		ret->parent[n] = m->number[vzq_forest_parents(m->f)[i]];
-		ret->fn[n] = vzq_forest_fns(m->f)[i];
-		set_node(ret, n++, vzq_paths_get(m->paths, i), m->total[i]);
+	add_up(m);
+	choose_least(m);
+	m->number = malloc((m->shown + 1u) * sizeof(*m->number));
+	if (m->number) {
+		choose(m);
+		rc = vzq_tree_init(ret, m->shown + 1);
 	}
+	for (uint32_t i = 0; m->number && rc == 0 && i <= m->shown; i++)
+		set_node(m, ret, i);
+	take_apart(m);
+	for (uint32_t i = 0; m->number && rc == 0 && i <= m->shown; i++)
+		ret->self[i] = (double)m->paths->p[m->number[i]].self_ns;
 	ret->pruned = m->occur - m->shown;
-	return 0;
+	return m->number ? rc : -ENOMEM;
 }
 
-int vzq_tree_make(const struct vzq_forest *f, const struct vzq_paths *paths, struct vzq_tree *ret)
+int vzq_tree_make(const struct vzq_forest *f, struct vzq_paths *paths, struct vzq_tree *ret)
 {
 	struct making m = {
 		.f = f,
 		.paths = paths,
-		.total = vzq_tree_totals(f, paths),
-		.occurs = vzq_tree_occurs(f, paths),
-		.number = calloc(paths->n + 1u, sizeof(*m.number)),
+		.occurs = calloc(paths->n / 8 + 1u, 1),
 	};
-	int rc = -ENOMEM;
+	int rc = m.occurs ? fill(&m, ret) : -ENOMEM;
 
-	if (m.total && m.occurs && m.number) {
-		choose_least(&m);
-		rc = fill(&m, ret);
-	}
-	free(m.total);
-	free(m.occurs);
 	free(m.number);
+	free(m.occurs);
 	return rc;
 }
