@@ -97,14 +97,14 @@ static struct vzq_job *aggregate(struct bench *b)
 {
 	struct vzq_range r = range(b);
 
-	return vzq_aggregate(b->q, &r);
+	return vzq_aggregate(b->q, &r, true);
 }
 
 static struct vzq_job *aggregate_all(struct bench *b)
 {
 	const struct vzq_range r = { 0, b->duration, NULL, 0 };
 
-	return vzq_aggregate(b->q, &r);
+	return vzq_aggregate(b->q, &r, true);
 }
 
 static uint32_t function(struct bench *b)

@@ -34,15 +34,18 @@ static void add(uint32_t i, struct vzq_acc more)
 
 Test(query_paths, what_is_common_needs_no_more_room)
 {
-	add(7, (struct vzq_acc){ .calls = UINT32_MAX, .self_ns = 5 });
+	add(7, (struct vzq_acc){ .calls = INT32_MAX, .self_ns = 5 });
 	add(7, (struct vzq_acc){ .self_ns = UINT64_C(1) << 50 });
-	expect(7, (struct vzq_acc){ .calls = UINT32_MAX, .self_ns = (UINT64_C(1) << 50) + 5 });
+	expect(7, (struct vzq_acc){ .calls = INT32_MAX, .self_ns = (UINT64_C(1) << 50) + 5 });
 	expect(8, (struct vzq_acc){ 0 });
 	cr_assert_eq(sums.nrare, 0);
 }
 
-Test(query_paths, calls_beyond_32_bits_are_exact)
+Test(query_paths, calls_beyond_31_bits_are_exact)
 {
+	add(0, (struct vzq_acc){ .calls = INT32_MAX });
+	add(0, (struct vzq_acc){ .calls = 1 });
+	expect(0, (struct vzq_acc){ .calls = UINT64_C(1) << 31 });
 	add(1, (struct vzq_acc){ .calls = UINT32_MAX });
 	add(1, (struct vzq_acc){ .calls = 1 });
 	add(1, (struct vzq_acc){ .calls = 3, .self_ns = 2 });

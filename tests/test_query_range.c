@@ -263,6 +263,20 @@ static void check_butterfly(struct kit_query *k, const struct asked *a, const st
 
 /* ---- all of it ---- */
 
+/* Without the tree the rest is the same. */
+static void check_table(struct kit_query *k, const struct asked *a, const struct kit_sums *want)
+{
+	struct vzq_job *job = vzq_aggregate(k->q, &a->query, false);
+	const struct vzq_result *r = kit_query_run(k, job, 64);
+
+	cr_assert_eq(r->error, 0);
+	check_rows(k, &r->rows, want);
+	same(r->busy_ns, want->nodes[0].total, "busy", 0);
+	same(r->lost, want->lost, "lost", 0);
+	cr_assert_eq(r->tree[VZQ_TREE].n, 0);
+	vzq_job_free(job);
+}
+
 static void check_range(struct kit_query *k)
 {
 	uint32_t fn = (uint32_t)kit_random(k->kit, k->nfunctions);
@@ -273,7 +287,7 @@ static void check_range(struct kit_query *k)
 
 	choose(k, &a);
 	kit_naive_sums(k, &a.range, &want);
-	job = vzq_aggregate(k->q, &a.query);
+	job = vzq_aggregate(k->q, &a.query, true);
 	r = kit_query_run(k, job, 1 + (uint32_t)kit_random(k->kit, 64));
 	cr_assert_eq(r->error, 0);
 	cr_assert(k->spoil || r->bad == 0);
@@ -284,6 +298,7 @@ static void check_range(struct kit_query *k)
 	check_histogram(k, &a, &want, fn);
 	check_butterfly(k, &a, &want, fn);
 	vzq_job_free(job);
+	check_table(k, &a, &want);
 	kit_sums_fini(&want);
 }
 
@@ -368,7 +383,7 @@ Test(query_range, summaries_that_cannot_be_read)
 static void compare_report(struct kit_query *k)
 {
 	const struct vzq_range range = { 0, (double)k->duration, NULL, 0 };
-	struct vzq_job *job = vzq_aggregate(k->q, &range);
+	struct vzq_job *job = vzq_aggregate(k->q, &range, false);
 	const struct vzq_result *r = kit_query_run(k, job, 64);
 	struct vz_stats stats;
 	uint32_t n = 0;
@@ -440,7 +455,7 @@ Test(query_range, paths_that_were_not_kept)
 		const struct vzq_range range = { (double)k.duration / 7 * i, (double)k.duration,
 						 NULL, 0 };
 
-		job = vzq_aggregate(k.q, &range);
+		job = vzq_aggregate(k.q, &range, true);
 		r = kit_query_run(&k, job, 64);
 		cr_assert_eq(r->bad, 0);
 		cr_assert_eq(r->tree[0].total[0], r->busy_ns, "%.0f of %.0f", r->tree[0].total[0],

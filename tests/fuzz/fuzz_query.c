@@ -71,10 +71,10 @@ static void ask_about_ranges(const struct host *h, double from, double to)
 	const uint32_t tracks[] = { 0, 2, 7 };
 	const struct vzq_range all = { from, to, NULL, 0 }, some = { from, to, tracks, 3 };
 
-	run(h, vzq_aggregate(h->q, &all));
+	run(h, vzq_aggregate(h->q, &all, true));
 	run(h, vzq_butterfly(h->q, &all, 1));
 	run(h, vzq_butterfly(h->q, &some, UINT32_MAX));
-	run(h, vzq_aggregate(h->q, &some));
+	run(h, vzq_aggregate(h->q, &some, true));
 	run(h, vzq_histogram(h->q, &all, 2));
 	run(h, vzq_slowest(h->q, &all, 1, 5, 0, INFINITY));
 	run(h, vzq_slowest(h->q, &some, 0, 3, 100, 10000));

@@ -218,12 +218,12 @@ struct vzq_job *vzq_gaps(struct vzq *q, uint32_t track);
 struct vzq_job *vzq_samples(struct vzq *q, uint32_t track, double from, double to,
 			    double resolution);
 
-/** .rows, .tree[VZQ_TREE], .busy_ns, .lost of a range. */
-struct vzq_job *vzq_aggregate(struct vzq *q, const struct vzq_range *range);
+/** .rows, .busy_ns, .lost of a range, and if TREE .tree[VZQ_TREE], for which much more is read. */
+struct vzq_job *vzq_aggregate(struct vzq *q, const struct vzq_range *range, bool tree);
 /**
  * .tree[VZQ_CALLERS] (root: FN; children: who called it) and .tree[VZQ_CALLEES].  Of FN within
  * FN only .calls, .resumes and .self count among callers; callees begin at the outermost.
- * Quick if the range is that of the last vzq_aggregate() that was done.
+ * Quick if the range is that of the last vzq_aggregate() with a tree that was done.
  */
 struct vzq_job *vzq_butterfly(struct vzq *q, const struct vzq_range *range, uint32_t fn);
 /** .nvalues, .keys (least duration of each bucket that is not empty), .values (stays seen). */

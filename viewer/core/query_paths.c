@@ -37,44 +37,35 @@ static int have_room(struct vzq_paths *s)
 	return 0;
 }
 
-static void set(struct vzq_paths *s, uint32_t i, const struct vzq_acc *acc)
-{
-	struct vzq_path_sum *sum = &s->p[i];
-
-	sum->calls = (uint32_t)acc->calls;
-	sum->self_ns = acc->self_ns;
-	if (sum->rare)
-		s->rare[sum->rare - 1] = (struct vzq_path_rare){
-			.resumes = acc->resumes,
-			.other_ns = acc->other_ns,
-			.calls = (uint32_t)(acc->calls >> 32),
-		};
-}
-
 int vzq_paths_add_rare(struct vzq_paths *s, uint32_t i, const struct vzq_acc *more)
 {
-	struct vzq_acc acc = vzq_paths_get(s, i);
+	struct vzq_path_sum *sum = &s->p[i];
+	struct vzq_path_rare *rare = vzq_paths_rare(s, i);
 
-	if (!s->p[i].rare) {
-		if (have_room(s) < 0)
+	if (!rare) {
+		if (s->nrare == VZQ_PATH_RARE || have_room(s) < 0)
 			return -ENOMEM;
-		s->p[i].rare = ++s->nrare;
+		rare = &s->rare[s->nrare];
+		*rare = (struct vzq_path_rare){ .calls = sum->calls };
+		sum->calls = VZQ_PATH_RARE | s->nrare++;
 	}
-	acc.calls += more->calls;
-	acc.resumes += more->resumes;
-	acc.self_ns += more->self_ns;
-	acc.other_ns += more->other_ns;
-	set(s, i, &acc);
+	rare->calls += more->calls;
+	rare->resumes += more->resumes;
+	rare->other_ns += more->other_ns;
+	sum->self_ns += more->self_ns;
 	return 0;
 }
 
 void vzq_paths_take_off(struct vzq_paths *s, uint32_t i, const struct vzq_acc *less)
 {
-	struct vzq_acc acc = vzq_paths_get(s, i);
+	struct vzq_path_rare *rare = vzq_paths_rare(s, i);
 
-	acc.calls -= less->calls;
-	acc.resumes -= less->resumes;
-	acc.self_ns -= less->self_ns;
-	acc.other_ns -= less->other_ns;
-	set(s, i, &acc);
+	s->p[i].self_ns -= less->self_ns;
+	if (!rare) {
+		s->p[i].calls -= (uint32_t)less->calls;
+		return;
+	}
+	rare->calls -= less->calls;
+	rare->resumes -= less->resumes;
+	rare->other_ns -= less->other_ns;
 }

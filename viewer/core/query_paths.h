@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * query_paths.h - sums of what happened on each path of the merged tree, in 16 bytes a path.
+ * query_paths.h - sums of what happened on each path of the merged tree, in 12 bytes a path.
  *
  * There may be a million paths.  Few of them have resumes, time that is not their own, or
- * 2^32 calls: what they have of that is in a table of its own.
+ * 2^31 calls: what they have of that is in a table of its own.
  */
 #ifndef VZ_VIEWER_CORE_QUERY_PATHS_H
 #define VZ_VIEWER_CORE_QUERY_PATHS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* What happened on a path. */
@@ -16,15 +17,18 @@ struct vzq_acc {
 	uint64_t self_ns, other_ns;
 };
 
-struct vzq_path_sum {
+struct __attribute__((packed, aligned(4))) vzq_path_sum {
 	uint64_t self_ns;
-	uint32_t calls; /* modulo 2^32 */
-	uint32_t rare;  /* number + 1 in .rare; 0: it has nothing there */
+	uint32_t calls; /* or VZQ_PATH_RARE | number in .rare, which has all but .self_ns */
+};
+_Static_assert(sizeof(struct vzq_path_sum) == 12, "a million of them");
+
+enum {
+	VZQ_PATH_RARE = 1u << 31,
 };
 
 struct vzq_path_rare {
-	uint64_t resumes, other_ns;
-	uint32_t calls; /* in 2^32 */
+	uint64_t calls, resumes, other_ns;
 };
 
 struct vzq_paths {
@@ -37,17 +41,26 @@ struct vzq_paths {
 /** N sums of 0; -ENOMEM. */
 int vzq_paths_init(struct vzq_paths *s, uint32_t n);
 void vzq_paths_fini(struct vzq_paths *s);
-/** Add to I what is not in its 16 bytes; 0, or -ENOMEM and nothing was added. */
+/** Add to I what is not in its 12 bytes; 0, or -ENOMEM and nothing was added. */
 int vzq_paths_add_rare(struct vzq_paths *s, uint32_t i, const struct vzq_acc *more);
 /** Take off what was added. */
 void vzq_paths_take_off(struct vzq_paths *s, uint32_t i, const struct vzq_acc *less);
+
+/** What I has in .rare, or NULL. */
+static inline struct vzq_path_rare *vzq_paths_rare(const struct vzq_paths *s, uint32_t i)
+{
+	uint32_t calls = s->p[i].calls;
+
+	return calls & VZQ_PATH_RARE ? &s->rare[calls & ~VZQ_PATH_RARE] : NULL;
+}
 
 /** Add to I; 0, or -ENOMEM and nothing was added. */
 static inline int vzq_paths_add(struct vzq_paths *s, uint32_t i, const struct vzq_acc *more)
 {
 	struct vzq_path_sum *sum = &s->p[i];
 
-	if (more->resumes || more->other_ns || more->calls > UINT32_MAX - sum->calls)
+	if (sum->calls & VZQ_PATH_RARE || more->resumes || more->other_ns ||
+	    more->calls >= VZQ_PATH_RARE - sum->calls)
 		return vzq_paths_add_rare(s, i, more);
 	sum->calls += (uint32_t)more->calls;
 	sum->self_ns += more->self_ns;
@@ -56,17 +69,16 @@ static inline int vzq_paths_add(struct vzq_paths *s, uint32_t i, const struct vz
 
 static inline struct vzq_acc vzq_paths_get(const struct vzq_paths *s, uint32_t i)
 {
-	const struct vzq_path_sum *sum = &s->p[i];
-	struct vzq_acc acc = { .calls = sum->calls, .self_ns = sum->self_ns };
+	const struct vzq_path_rare *rare = vzq_paths_rare(s, i);
 
-	if (sum->rare) {
-		const struct vzq_path_rare *rare = &s->rare[sum->rare - 1];
-
-		acc.calls += (uint64_t)rare->calls << 32;
-		acc.resumes = rare->resumes;
-		acc.other_ns = rare->other_ns;
-	}
-	return acc;
+	if (!rare)
+		return (struct vzq_acc){ .calls = s->p[i].calls, .self_ns = s->p[i].self_ns };
+	return (struct vzq_acc){
+		.calls = rare->calls,
+		.resumes = rare->resumes,
+		.self_ns = s->p[i].self_ns,
+		.other_ns = rare->other_ns,
+	};
 }
 
 #endif /* VZ_VIEWER_CORE_QUERY_PATHS_H */

@@ -17,7 +17,8 @@ enum tag {
 };
 
 enum what {
-	AGGREGATE,
+	TABLE,
+	AGGREGATE, /* the same, and the tree */
 	BUTTERFLY,
 	HISTOGRAM,
 };
@@ -43,6 +44,11 @@ struct range_job {
 	uint64_t lost;
 };
 
+static bool has_paths(const struct range_job *j)
+{
+	return j->what == AGGREGATE || j->what == BUTTERFLY;
+}
+
 static int plan_edges(struct range_job *j, uint32_t track, uint32_t lo, uint32_t hi)
 {
 	int rc = 0;
@@ -65,11 +71,11 @@ static int plan_track(struct range_job *j, uint32_t track)
 	if (rc == 0)
 		rc = vzq_plan_span(&j->job, &span, VZI_LEVELS, TAG_SUMMARY);
 	span.kind = VZI_PATHS;
-	if (rc == 0 && j->what != HISTOGRAM)
+	if (rc == 0 && has_paths(j))
 		rc = vzq_plan_span(&j->job, &span, VZI_LEVELS, TAG_SUMMARY);
 	if (rc == 0)
 		rc = plan_edges(j, track, c.hi, c.end);
-	if (rc == 0 && j->what == AGGREGATE)
+	if (rc == 0 && (j->what == TABLE || j->what == AGGREGATE))
 		rc = vzq_job_plan_group(&j->job, gaps, TAG_GAPS, track);
 	return rc;
 }
@@ -78,7 +84,7 @@ static int plan_nodes(struct range_job *j)
 {
 	int rc = 0;
 
-	for (uint32_t i = 0; i < j->tracks.n && rc == 0 && j->what != HISTOGRAM; i++)
+	for (uint32_t i = 0; i < j->tracks.n && rc == 0 && has_paths(j); i++)
 		rc = vzq_plan_nodes(&j->job, j->tracks.p[i], TAG_NODES);
 	return rc;
 }
@@ -87,7 +93,7 @@ static int plan_sums(struct range_job *j)
 {
 	int rc = 0;
 
-	if (j->what != HISTOGRAM) {
+	if (has_paths(j)) {
 		/* Those of the last range make room; these will take their place anyway. */
 		vzq_last_fini(&j->job.q->last);
 		rc = vzq_paths_init(&j->paths, vzq_forest_size(j->job.q->forest));
@@ -193,7 +199,7 @@ static void keep(struct range_job *j)
 	j->paths = (struct vzq_paths){ 0 };
 }
 
-static int make_aggregate(struct range_job *j)
+static int make_table(struct range_job *j)
 {
 	struct vzq_result *r = &j->job.result;
 	uint64_t busy = 0;
@@ -203,7 +209,7 @@ static int make_aggregate(struct range_job *j)
 		busy += j->table.f[i].self_ns;
 	r->busy_ns = (double)busy;
 	r->lost = (double)j->lost;
-	return rc < 0 ? rc : vzq_tree_make(j->job.q->forest, &j->paths, &r->tree[VZQ_TREE]);
+	return rc;
 }
 
 static int make_histogram(struct range_job *j)
@@ -241,14 +247,17 @@ static int finish(struct range_job *j)
 
 	if (j->what == HISTOGRAM)
 		return make_histogram(j);
-	if (j->what == AGGREGATE) {
-		rc = make_aggregate(j);
-		if (rc == 0)
-			keep(j);
-		return rc;
+	if (j->what == BUTTERFLY) {
+		keep(j);
+		return make_butterfly(j);
 	}
-	keep(j);
-	return make_butterfly(j);
+	rc = make_table(j);
+	if (rc < 0 || j->what == TABLE)
+		return rc;
+	rc = vzq_tree_make(j->job.q->forest, &j->paths, &j->job.result.tree[VZQ_TREE]);
+	if (rc == 0)
+		keep(j);
+	return rc;
 }
 
 /* Each step plans, or does nothing; the last one answers. */
@@ -310,9 +319,9 @@ static struct vzq_job *range_new(struct vzq *q, const struct vzq_range *range, e
 	return &j->job;
 }
 
-struct vzq_job *vzq_aggregate(struct vzq *q, const struct vzq_range *range)
+struct vzq_job *vzq_aggregate(struct vzq *q, const struct vzq_range *range, bool tree)
 {
-	return range_new(q, range, AGGREGATE, 0);
+	return range_new(q, range, tree ? AGGREGATE : TABLE, 0);
 }
 
 struct vzq_job *vzq_butterfly(struct vzq *q, const struct vzq_range *range, uint32_t fn)

@@ -8,6 +8,7 @@
 enum {
 	FIRST_NODES = 1 << 10,
 	MOST_RESERVED = 1 << 20, /* nodes */
+	ALIKE = 4, /* tracks that have as many nodes as the largest, of which none is common */
 };
 
 /* Of one track. */
@@ -26,28 +27,60 @@ struct vzq_forest {
 	uint32_t *slots, nslots; /* hash of (parent, fn); 0: free */
 	struct part *parts;
 	uint32_t nparts;
+	uint32_t reserve, reserve_slots; /* room to begin with; there is none before it is used */
 };
+
+/* Slots for N nodes: a quarter stays free. */
+static uint32_t slots_for(uint32_t n)
+{
+	return n + n / 3 + 1;
+}
 
 /*
  * Where memory never shrinks, what outgrew its place stays as a hole.  So there is room for all
- * nodes of all tracks, which costs nothing where it is not touched, and slots for those of the
- * largest track.
+ * nodes of all tracks, which costs nothing where it is not touched, and slots for as many as
+ * there may well be.
  */
 static void reserve(struct vzq_forest *f, const struct vzi_track *tracks, uint32_t ntracks)
 {
-	uint32_t largest = 0;
+	uint64_t largest = FIRST_NODES;
 
-	f->cap = FIRST_NODES;
-	f->nslots = FIRST_NODES * 2;
+	f->reserve = FIRST_NODES;
 	for (uint32_t i = 0; i < ntracks; i++) {
-		uint32_t rest = MOST_RESERVED - f->cap;
+		uint32_t rest = MOST_RESERVED - f->reserve;
 
-		f->cap += tracks[i].nnodes < rest ? tracks[i].nnodes : rest;
+		f->reserve += tracks[i].nnodes < rest ? tracks[i].nnodes : rest;
 		if (tracks[i].nnodes > largest)
 			largest = tracks[i].nnodes;
 	}
-	while (f->nslots / 2 < largest && f->nslots / 2 < MOST_RESERVED)
-		f->nslots *= 2;
+	largest *= ALIKE;
+	f->reserve_slots = slots_for(f->reserve < largest ? f->reserve : (uint32_t)largest);
+}
+
+/* The root, and what was reserved. */
+static int begin(struct vzq_forest *f)
+{
+	uint32_t *parent, *fn, *slots;
+
+	if (f->n)
+		return 0;
+	parent = malloc(f->reserve * sizeof(*parent));
+	fn = malloc(f->reserve * sizeof(*fn));
+	slots = calloc(f->reserve_slots, sizeof(*slots));
+	if (!parent || !fn || !slots) {
+		free(parent);
+		free(fn);
+		free(slots);
+		return -ENOMEM;
+	}
+	parent[0] = fn[0] = 0;
+	f->parent = parent;
+	f->fn = fn;
+	f->slots = slots;
+	f->cap = f->reserve;
+	f->nslots = f->reserve_slots;
+	f->n = 1;
+	return 0;
 }
 
 struct vzq_forest *vzq_forest_new(const struct vzi_track *tracks, uint32_t ntracks)
@@ -58,16 +91,11 @@ struct vzq_forest *vzq_forest_new(const struct vzi_track *tracks, uint32_t ntrac
 		return NULL;
 	reserve(f, tracks, ntracks);
 	f->parts = calloc(ntracks + 1u, sizeof(*f->parts));
-	f->parent = malloc(f->cap * sizeof(*f->parent));
-	f->fn = malloc(f->cap * sizeof(*f->fn));
-	f->slots = calloc(f->nslots, sizeof(*f->slots));
 	f->nparts = ntracks;
-	f->n = 1;
-	if (!f->parts || !f->parent || !f->fn || !f->slots) {
+	if (!f->parts) {
 		vzq_forest_free(f);
 		return NULL;
 	}
-	f->parent[0] = f->fn[0] = 0;
 	return f;
 }
 
@@ -88,7 +116,7 @@ void vzq_forest_free(struct vzq_forest *f)
 
 uint32_t vzq_forest_size(const struct vzq_forest *f)
 {
-	return f->n;
+	return f->n ? f->n : 1;
 }
 
 const uint32_t *vzq_forest_parents(const struct vzq_forest *f)
@@ -105,10 +133,10 @@ const uint32_t *vzq_forest_fns(const struct vzq_forest *f)
 static inline uint32_t slot_of(const struct vzq_forest *f, uint32_t parent, uint32_t fn)
 {
 	uint64_t h = ((uint64_t)parent << 20 ^ fn) * UINT64_C(0x9e3779b97f4a7c15);
-	uint32_t at = (uint32_t)(h >> 32) & (f->nslots - 1);
+	uint32_t at = (uint32_t)((h >> 32) * f->nslots >> 32);
 
 	while (f->slots[at] && (f->parent[f->slots[at]] != parent || f->fn[f->slots[at]] != fn))
-		at = (at + 1) & (f->nslots - 1);
+		at = at + 1 < f->nslots ? at + 1 : 0;
 	return at;
 }
 
@@ -134,8 +162,11 @@ static int grow_nodes(struct vzq_forest *f)
 static int grow_slots(struct vzq_forest *f)
 {
 	uint32_t n = f->nslots * 2;
-	uint32_t *slots = n > UINT32_MAX / 4 ? NULL : calloc(n, sizeof(*slots));
+	uint32_t *slots;
 
+	if (n > UINT32_MAX / 4)
+		return -ENOMEM;
+	slots = calloc(n, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
 	free(f->slots);
@@ -155,7 +186,7 @@ static int64_t merged(struct vzq_forest *f, uint32_t parent, uint32_t fn)
 		return f->slots[at];
 	if (f->n == f->cap && grow_nodes(f) < 0)
 		return -ENOMEM;
-	if (f->n > f->nslots / 2) {
+	if (f->n >= f->nslots - f->nslots / 4) {
 		if (grow_slots(f) < 0)
 			return -ENOMEM;
 		at = slot_of(f, parent, fn);
@@ -174,7 +205,7 @@ static bool is_kept(const struct part *part, uint32_t node)
 
 uint32_t vzq_forest_child(const struct vzq_forest *f, uint32_t track, uint32_t parent, uint32_t fn)
 {
-	uint32_t node = f->slots[slot_of(f, parent, fn)];
+	uint32_t node = f->n ? f->slots[slot_of(f, parent, fn)] : 0;
 
 	return node && is_kept(&f->parts[track], node) ? node : VZQ_NO_PATH;
 }
@@ -185,6 +216,8 @@ int vzq_plan_nodes(struct vzq_job *job, uint32_t track, uint32_t tag)
 {
 	const struct part *part = &job->q->forest->parts[track];
 
+	if (begin(job->q->forest) < 0)
+		return -ENOMEM;
 	if (part->bad || (part->n && part->n == job->q->tracks[track].nnodes))
 		return 0;
 	return vzq_job_plan_group(job, vzq_group(job->q, track, VZI_NODES, 0), tag, track);

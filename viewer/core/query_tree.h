@@ -18,7 +18,7 @@ enum {
 struct vzq_forest *vzq_forest_new(const struct vzi_track *tracks, uint32_t ntracks);
 void vzq_forest_free(struct vzq_forest *f);
 
-/** Plan the NODES of TRACK unless they are there. */
+/** Plan the NODES of TRACK unless they are there; after it there is a root. */
 int vzq_plan_nodes(struct vzq_job *job, uint32_t track, uint32_t tag);
 /** Take them; as vzq_job.take(). */
 int vzq_take_nodes(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_t n);
@@ -26,7 +26,7 @@ int vzq_take_nodes(struct vzq *q, const struct vzq_item *item, const uint8_t *p,
 /** Whether those of TRACK are there and make sense. */
 bool vzq_has_nodes(const struct vzq_forest *f, uint32_t track);
 
-/** Number of nodes so far. */
+/** Number of nodes so far, the root included. */
 uint32_t vzq_forest_size(const struct vzq_forest *f);
 /** Of each node: its parent, its function; valid until a track is added. */
 const uint32_t *vzq_forest_parents(const struct vzq_forest *f);

@@ -107,10 +107,12 @@ static void take_apart(struct making *m)
 	struct vzq_path_sum *p = m->paths->p;
 
 	for (uint32_t i = 0; i < m->paths->n; i++) {
+		const struct vzq_path_rare *rare = vzq_paths_rare(m->paths, i);
+
 		if (i)
 			p[parents[i]].self_ns -= p[i].self_ns;
-		if (p[i].rare)
-			p[i].self_ns -= m->paths->rare[p[i].rare - 1].other_ns;
+		if (rare)
+			p[i].self_ns -= rare->other_ns;
 	}
 }
 

@@ -82,7 +82,7 @@ for (const name of ['small', 'scenes', 'lossy'])
 	test(`sums of the whole trace ${name} are those of vizview report`, async (t, world) => {
 		const file = world.traces[name];
 		const { ask, functions } = await behindServer(t, world, file);
-		const answer = await ask('aggregate', { range: everything });
+		const answer = await ask('aggregate', { range: everything, tree: true });
 		const shown = new Map(answer.rows.map((row) => [functionTitle(functions, row.fn), row]));
 		const expected = report(world, file).functions;
 		t.equal(answer.rows.length, expected.length, 'functions');
@@ -157,8 +157,9 @@ for (const name of ['small', 'scenes', 'lossy'])
 		const a = await html.source.tiles(ours, all), b = await new html.e.HttpSource(server.url).tiles(theirs, all);
 		t.none(all.filter((i) => Buffer.compare(a[i], b[i])), 'tiles that differ');
 		const range = { from: ours.duration * 0.3, to: ours.duration * 0.4, tracks: null };
-		const one = await html.ask('aggregate', { range }), other = await server.ask('aggregate', { range });
+		const one = await html.ask('aggregate', { range, tree: true }), other = await server.ask('aggregate', { range, tree: true });
 		t.equal(one.rows, other.rows, 'sums of a range');
+		t.equal([...one.tree.total], [...other.tree.total], 'paths of a range');
 	});
 
 // Arguments of each call by its number among all, as a page asks for them.

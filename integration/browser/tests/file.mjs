@@ -28,7 +28,7 @@ async function same(t, world, v, name, scales) {
 	await v.set({ panelOpen: true, panel: 'table', view: { from: 0, to: trace.duration } });
 	const rows = await v.page.evaluate(async () => {
 		const range = { from: 0, to: window.vizview.state.now.opened.trace.duration + 1, tracks: null };
-		return (await window.vizview.engine.aggregate(range)).rows.map((row) => `${row.calls} ${row.resumes} ${row.self} ${row.total}`).sort();
+		return (await window.vizview.engine.aggregate(range, false)).rows.map((row) => `${row.calls} ${row.resumes} ${row.self} ${row.total}`).sort();
 	});
 	t.equal(rows, report(world, world.traces[name]).functions.map((row) => `${row.calls} ${row.resumes} ${row.self_ns} ${row.total_ns}`).sort(), 'sums of all functions');
 }

@@ -85,11 +85,11 @@ static struct vzq_range make_range(double from, double to, const uint32_t *track
 }
 
 VZX_EXPORT struct vzq_job *vzx_aggregate(struct vzq *q, double from, double to,
-					 const uint32_t *tracks, int32_t ntracks)
+					 const uint32_t *tracks, int32_t ntracks, uint32_t tree)
 {
 	struct vzq_range range = make_range(from, to, tracks, ntracks);
 
-	return vzq_aggregate(q, &range);
+	return vzq_aggregate(q, &range, tree != 0);
 }
 
 VZX_EXPORT struct vzq_job *vzx_butterfly(struct vzq *q, double from, double to,

@@ -19,7 +19,7 @@ export interface Exports {
 	vzx_fine(q: Pointer, track: number, window: number): Pointer;
 	vzx_gaps(q: Pointer, track: number): Pointer;
 	vzx_samples(q: Pointer, track: number, from: number, to: number, resolution: number): Pointer;
-	vzx_aggregate(q: Pointer, from: number, to: number, tracks: Pointer, n: number): Pointer;
+	vzx_aggregate(q: Pointer, from: number, to: number, tracks: Pointer, n: number, tree: number): Pointer;
 	vzx_butterfly(q: Pointer, from: number, to: number, tracks: Pointer, n: number, fn: number): Pointer;
 	vzx_histogram(q: Pointer, from: number, to: number, tracks: Pointer, n: number, fn: number): Pointer;
 	vzx_slowest(q: Pointer, from: number, to: number, tracks: Pointer, n: number, fn: number, most: number,

@@ -142,7 +142,7 @@ export interface CallTree {
 export interface Aggregate {
 	range: Range;
 	rows: FunctionRow[];
-	tree: CallTree;
+	tree: CallTree | null; // if it was asked for
 	busy: Ns;             // with a frame on the stack, summed over tracks
 	lost: number;         // records dropped in the range
 	unread: number;       // parts of index or trace that could not be read: the sums lack them
@@ -183,7 +183,7 @@ export interface Engine {
 	// Calls of FNS in each of BUCKETS equal parts of the trace; may be coarse where a trace is huge.
 	marks(fns: number[], buckets: number): Promise<Float64Array>;
 
-	aggregate(range: Range): Promise<Aggregate>;
+	aggregate(range: Range, tree: boolean): Promise<Aggregate>; // the tree needs much more of the index
 	// Who calls FN (up) and whom it calls (down), within the range: trees rooted at fn.
 	butterfly(fn: number, range: Range): Promise<{ callers: CallTree; callees: CallTree }>;
 	histogram(fn: number, range: Range): Promise<Histogram>;

@@ -252,7 +252,7 @@ export class MockEngine implements Engine {
 		});
 	}
 
-	aggregate(range: Range): Promise<Aggregate> {
+	aggregate(range: Range, _tree: boolean): Promise<Aggregate> {
 		return this.later(() => {
 			const rows = new Map<number, FunctionRow>(), times = new Map<number, number[]>(), tree = new Tree();
 			let busy = 0, nodes: number[] = [], last = -1;

@@ -171,7 +171,9 @@ export class WorkerEngine implements Engine {
 		return this.call('marks', { fns, buckets }) as Promise<Float64Array>;
 	}
 
-	aggregate(range: Range): Promise<Aggregate> { return this.call('aggregate', { range }) as Promise<Aggregate>; }
+	aggregate(range: Range, tree: boolean): Promise<Aggregate> {
+		return this.call('aggregate', { range, tree }) as Promise<Aggregate>;
+	}
 
 	butterfly(fn: number, range: Range): Promise<{ callers: CallTree; callees: CallTree }> {
 		return this.call('butterfly', { fn, range }) as Promise<{ callers: CallTree; callees: CallTree }>;

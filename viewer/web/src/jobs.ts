@@ -8,8 +8,8 @@ import { type Directory, Kind } from './directory';
 import { type Core, OutOfMemory, type Pointer } from './core';
 import type { Source } from './source';
 
-const TILE_CACHE_BYTES = 8 << 20;
-const BLOCK_CACHE_BYTES = 6 << 20;
+const TILE_CACHE_BYTES = 6 << 20;
+const BLOCK_CACHE_BYTES = 4 << 20;
 const WANT = 64;                   // things that are fetched at a time
 const TURN_MS = 8;
 
@@ -83,18 +83,31 @@ export class Jobs {
 	private async serve(job: Pointer, wants: Uint32Array, ticket: Ticket): Promise<void> {
 		const tiles: number[] = [], blocks: number[] = [];
 		for (let i = 0; i < wants.length; i += 2) (wants[i] === WANT_TILE ? tiles : blocks).push(wants[i + 1]);
-		const haveTiles = tiles.length ? await this.getTiles(tiles) : [];
-		const haveBlocks = blocks.length ? await this.getBlocks(blocks) : [];
-		if (this.urgent && !ticket.urgent) await this.pause(ticket);
-		let tile = 0, block = 0, since = performance.now();
-		for (let i = 0; i < wants.length; i += 2) {
-			const bytes = wants[i] === WANT_TILE ? haveTiles[tile++] : haveBlocks[block++];
-			if (bytes) this.core.withBytes(bytes, (p, n) => this.core.x.vzx_give(job, p, n));
-			else this.core.x.vzx_give(job, 0, 0);
-			if (performance.now() - since > TURN_MS && i + 2 < wants.length) {
-				await this.pause(ticket);
-				since = performance.now();
+		await this.looking(async () => {
+			const haveTiles = tiles.length ? await this.getTiles(tiles) : [];
+			const haveBlocks = blocks.length ? await this.getBlocks(blocks) : [];
+			if (this.urgent && !ticket.urgent) await this.pause(ticket);
+			let tile = 0, block = 0, since = performance.now();
+			for (let i = 0; i < wants.length; i += 2) {
+				const bytes = wants[i] === WANT_TILE ? haveTiles[tile++] : haveBlocks[block++];
+				if (bytes) this.core.withBytes(bytes, (p, n) => this.core.x.vzx_give(job, p, n));
+				else this.core.x.vzx_give(job, 0, 0);
+				if (performance.now() - since > TURN_MS && i + 2 < wants.length) {
+					await this.pause(ticket);
+					since = performance.now();
+				}
 			}
+		});
+	}
+
+	// What getTiles() and getBlocks() give is there until USE is over.
+	async looking<T>(use: () => Promise<T>): Promise<T> {
+		const all = [this.tiles, this.blocks, this.source];
+		for (const one of all) one.enter();
+		try {
+			return await use();
+		} finally {
+			for (const one of all) one.leave();
 		}
 	}
 
@@ -111,9 +124,9 @@ export class Jobs {
 			const fetched = await this.source.tiles(this.directory, missing);
 			missing.forEach((number, i) => {
 				found.set(number, fetched[i]);
-				// A copy, for it may be a part of something large.  The core keeps what NODES say by itself.
+				// The core keeps what NODES say by itself.
 				if (this.source.remote && this.directory === generation && generation.tileKind[number] !== Kind.Nodes)
-					this.tiles.set(number, fetched[i].slice());
+					this.tiles.set(number, fetched[i]);
 			});
 		}
 		return numbers.map((number) => found.get(number)!);
@@ -135,7 +148,7 @@ export class Jobs {
 			missing.forEach((block, i) => {
 				const bytes = fetched[i];
 				found.set(block, bytes);
-				if (bytes && this.source.remote && this.directory === generation) this.blocks.set(block, bytes.slice());
+				if (bytes && this.source.remote && this.directory === generation) this.blocks.set(block, bytes);
 			});
 		}
 		return blocks.map((block) => found.get(block) ?? null);

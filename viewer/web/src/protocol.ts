@@ -40,7 +40,7 @@ export interface Operations {
 	relative: { slice: SliceRef; which: 'parent' | 'child' | 'before' | 'after' };
 	marks: { fns: number[]; buckets: number };
 	calls: Record<string, never>;
-	aggregate: { range: Range };
+	aggregate: { range: Range; tree: boolean };
 	butterfly: { fn: number; range: Range };
 	histogram: { fn: number; range: Range };
 	slowest: { fn: number; range: Range; n: number; least: Ns; below: Ns };

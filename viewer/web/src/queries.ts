@@ -69,7 +69,7 @@ export class Queries {
 		}
 		case 'marks': return this.marks(call.with, ticket);
 		case 'calls': return this.calls();
-		case 'aggregate': return this.aggregate(call.with.range, ticket);
+		case 'aggregate': return this.aggregate(call.with, ticket);
 		case 'butterfly': return plain(await this.butterfly(call.with, ticket));
 		case 'histogram': return plain(await this.histogram(call.with, ticket));
 		case 'slowest': return plain(await this.slowest(call.with, ticket));
@@ -87,15 +87,17 @@ export class Queries {
 		const answer: Records[] = new Array<Records>(tiles.length);
 		const plans = tiles.map((tile) => this.jobs.directory.resolve(tile.id));
 		const numbers = [...new Set(plans.flatMap((plan) => plan && 'tile' in plan ? [plan.tile] : []))];
-		const bytes = new Map((await this.jobs.getTiles(numbers)).map((b, i) => [numbers[i], b]));
-		for (let i = 0; i < tiles.length; i++) {
-			const plan = plans[i];
-			if (plan && 'tile' in plan) answer[i] = this.decode(plan.tile, bytes.get(plan.tile)!);
-			else if (plan) answer[i] = await this.jobs.run(this.core.x.vzx_fine(this.q, plan.track, plan.window), ticket,
-				(result) => this.core.records(result + this.core.at.records));
-			else answer[i] = noRecords();
-			if (i % DECODE_TURN === DECODE_TURN - 1) await rest();
-		}
+		await this.jobs.looking(async () => {
+			const bytes = new Map((await this.jobs.getTiles(numbers)).map((b, i) => [numbers[i], b]));
+			for (let i = 0; i < tiles.length; i++) {
+				const plan = plans[i];
+				if (plan && 'tile' in plan) answer[i] = this.decode(plan.tile, bytes.get(plan.tile)!);
+				else if (plan) answer[i] = await this.jobs.run(this.core.x.vzx_fine(this.q, plan.track, plan.window), ticket,
+					(result) => this.core.records(result + this.core.at.records));
+				else answer[i] = noRecords();
+				if (i % DECODE_TURN === DECODE_TURN - 1) await rest();
+			}
+		});
 		return {
 			value: answer,
 			transfer: answer.flatMap((r) => [r.start.buffer, r.end.buffer, r.depth.buffer, r.fn.buffer, r.count.buffer, r.how.buffer]),
@@ -177,7 +179,8 @@ export class Queries {
 
 	private everything(): Promise<Aggregate> {
 		if (!this.whole) {
-			const sum = this.whole = this.sum({ from: 0, to: this.jobs.directory.duration, tracks: null }, { cancelled: false });
+			const range = { from: 0, to: this.jobs.directory.duration, tracks: null };
+			const sum = this.whole = this.sum({ range, tree: false }, { cancelled: false });
 			sum.catch(() => { if (this.whole === sum) this.whole = null; });
 		}
 		return this.whole;
@@ -189,23 +192,19 @@ export class Queries {
 		return { value, transfer: [value.buffer] };
 	}
 
-	private async aggregate(range: Range, ticket: Ticket): Promise<Answer> {
+	private async aggregate(what: Operations['aggregate'], ticket: Ticket): Promise<Answer> {
+		const { range, tree } = what;
 		const began = performance.now(), all = range.from <= 0 && range.to >= this.jobs.directory.duration && !range.tracks;
-		const under = all ? this.everything() : this.sum(range, ticket);
-		if (all) this.whole = null; // the arrays go with the answer
-		const sum = await under;
-		const { parent, fn, calls, self, total, other } = sum.tree;
-		return {
-			value: { ...sum, range, ms: performance.now() - began },
-			transfer: [parent.buffer, fn.buffer, calls.buffer, self.buffer, total.buffer, other.buffer],
-		};
+		const sum = await (all && !tree ? this.everything() : this.sum(what, ticket));
+		const columns = sum.tree ? [sum.tree.parent, sum.tree.fn, sum.tree.calls, sum.tree.self, sum.tree.total, sum.tree.other] : [];
+		return { value: { ...sum, range, ms: performance.now() - began }, transfer: columns.map((c) => c.buffer) };
 	}
 
-	private sum(range: Range, ticket: Ticket): Promise<Aggregate> {
+	private sum({ range, tree }: Operations['aggregate'], ticket: Ticket): Promise<Aggregate> {
 		const core = this.core;
-		const job = this.rangeJob(range, (from, to, tracks, n) => core.x.vzx_aggregate(this.q, from, to, tracks, n));
+		const job = this.rangeJob(range, (from, to, tracks, n) => core.x.vzx_aggregate(this.q, from, to, tracks, n, +tree));
 		return this.jobs.run(job, ticket, (result) => ({
-			range, rows: this.rows(result), tree: this.tree(result, TREE), busy: core.value(result, 'busy'),
+			range, rows: this.rows(result), tree: tree ? this.tree(result, TREE) : null, busy: core.value(result, 'busy'),
 			lost: core.value(result, 'lost'), unread: core.number(result, 'bad'), ms: 0,
 		}));
 	}

@@ -8,7 +8,10 @@ export interface FileText { text: string; newer: boolean }
 
 // Numbers as in the directory: of tiles; of blocks vzi_block.number.
 export interface Source {
-	// In that order.  Rejects with Unreachable.
+	// Bytes that are given in between may be looked at until leave().
+	enter(): void;
+	leave(): void;
+	// In that order; the caller's, where .remote.  Rejects with Unreachable.
 	tiles(directory: Directory, numbers: number[]): Promise<Uint8Array[]>;
 	// null: unreadable.
 	blocks(numbers: number[]): Promise<(Uint8Array | null)[]>;

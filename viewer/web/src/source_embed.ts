@@ -30,6 +30,9 @@ export class EmbedSource implements Source {
 		this.starts = [0];
 	}
 
+	enter(): void { this.inflated.enter(); }
+	leave(): void { this.inflated.leave(); }
+
 	// Everything is there now.  TILES: one after the other they are what offsets count in.
 	replace(tiles: Uint8Array[], packs: Pack[]): void {
 		this.pieces = tiles;

@@ -9,8 +9,10 @@ import { FIRST } from './first';
 import { type FileText, Source, Unreachable } from './source';
 
 const POLL_MS = 200;
-const BATCH_BYTES = 4 << 20;       // of an answer
-const BATCH_BLOCKS = 8;
+const BATCH_BYTES = 1 << 20;       // of an answer
+const FIRST_ROOM = (1 << 20) + 1;  // for one
+const ROOMS = 2;                   // kept
+const BATCH_BLOCKS = 2;
 const UNREADABLE = 0xffffffff;
 
 async function answer(promise: Promise<Response>): Promise<Response> {
@@ -60,10 +62,48 @@ export async function openHttp(base: string, onProgress: (p: Progress) => void, 
 	}
 }
 
+// Newer than the declarations of the compiler.
+interface ByteReader { read(into: Uint8Array): Promise<{ value?: Uint8Array; done: boolean }> }
+
+function byteReader(response: Response): ByteReader | null {
+	try {
+		return (response.body as unknown as { getReader(how: { mode: 'byob' }): ByteReader }).getReader({ mode: 'byob' });
+	} catch {
+		return null;
+	}
+}
+
+// Where answers are read into, again and again: garbage of this size is collected late.
+const rooms: ArrayBufferLike[] = [];
+
+// What USE makes of the body of an answer; it must copy what it keeps.
+async function withBody<T>(url: string, numbers: number[], use: (all: Uint8Array) => T): Promise<T> {
+	const response = await must(await ask(url, Uint32Array.from(numbers))), reader = byteReader(response);
+	if (!reader) return use(new Uint8Array(await response.arrayBuffer()));
+	let room = rooms.pop() ?? new ArrayBuffer(FIRST_ROOM), at = 0;
+	for (let done = false; !done;) {
+		if (at === room.byteLength) {
+			const larger = new Uint8Array(at * 2);
+			larger.set(new Uint8Array(room));
+			room = larger.buffer;
+		}
+		const part = await reader.read(new Uint8Array(room, at)).catch(() => { throw new Unreachable('an answer of the server was cut'); });
+		room = part.value!.buffer; // the same memory
+		at += part.value!.byteLength;
+		done = part.done;
+	}
+	const made = use(new Uint8Array(room, 0, at));
+	if (rooms.length < ROOMS) rooms.push(room);
+	return made;
+}
+
 export class HttpSource implements Source {
 	readonly remote = true;
 
 	constructor(private readonly base: string) {}
+
+	enter(): void { return; }
+	leave(): void { return; }
 
 	async tiles(directory: Directory, numbers: number[]): Promise<Uint8Array[]> {
 		const batches: number[][] = [];
@@ -80,11 +120,12 @@ export class HttpSource implements Source {
 	}
 
 	private async batch(directory: Directory, numbers: number[]): Promise<Uint8Array[]> {
-		const all = new Uint8Array(await (await must(await ask(this.base + 'tiles', Uint32Array.from(numbers)))).arrayBuffer());
-		let at = 0;
-		const parts = numbers.map((number) => all.subarray(at, at += directory.tileBytes[number]));
-		if (at !== all.byteLength) throw new Unreachable('the server sent another number of bytes than the index says');
-		return parts;
+		return withBody(this.base + 'tiles', numbers, (all) => {
+			let at = 0;
+			const parts = numbers.map((number) => all.slice(at, at += directory.tileBytes[number]));
+			if (at !== all.byteLength) throw new Unreachable('the server sent another number of bytes than the index says');
+			return parts;
+		});
 	}
 
 	async blocks(numbers: number[]): Promise<(Uint8Array | null)[]> {
@@ -95,15 +136,16 @@ export class HttpSource implements Source {
 	}
 
 	private async someBlocks(numbers: number[]): Promise<(Uint8Array | null)[]> {
-		const all = new Uint8Array(await (await must(await ask(this.base + 'events', Uint32Array.from(numbers)))).arrayBuffer());
-		let at = 0;
-		return numbers.map(() => {
-			if (at + 4 > all.byteLength) throw new Unreachable('an answer of the server was cut');
-			const bytes = u32(all, at);
-			at += 4;
-			if (bytes === UNREADABLE) return null;
-			if (bytes > all.byteLength - at) throw new Unreachable('an answer of the server was cut');
-			return all.subarray(at, at += bytes);
+		return withBody(this.base + 'events', numbers, (all) => {
+			let at = 0;
+			return numbers.map(() => {
+				if (at + 4 > all.byteLength) throw new Unreachable('an answer of the server was cut');
+				const bytes = u32(all, at);
+				at += 4;
+				if (bytes === UNREADABLE) return null;
+				if (bytes > all.byteLength - at) throw new Unreachable('an answer of the server was cut');
+				return all.slice(at, at += bytes);
+			});
 		});
 	}
 

@@ -24,7 +24,7 @@ export class Context {
 	held: Range | null = null;
 	leading = false;                      // the selection was changed by a panel
 	private jumped: { view: View; range: Range } | null = null;
-	private sums: { key: string; opened: Opened; answer: Promise<Aggregate> } | null = null;
+	private sums: { key: string; opened: Opened; answer: Promise<Aggregate>; tree: boolean } | null = null;
 	private readonly tipBox = el('div', { class: 'p-tip', role: 'tooltip', hidden: true });
 	private readonly message = el('div', { class: 'p-message', role: 'status', 'aria-live': 'polite' });
 	private messageTimer = 0;
@@ -49,12 +49,12 @@ export class Context {
 		return running(this.opened, this.state.range());
 	}
 
-	// Of the range; asked for once, however many panels show it.
-	aggregate(range: Range): Promise<Aggregate> {
+	// Of the range; asked for once, however many panels show it.  TREE: with that.
+	aggregate(range: Range, tree = false): Promise<Aggregate> {
 		const opened = this.opened!, key = JSON.stringify(range);
-		if (this.sums?.key !== key || this.sums.opened !== opened) {
-			const answer = this.engine.aggregate(range);
-			const sums = this.sums = { key, opened, answer };
+		if (this.sums?.key !== key || this.sums.opened !== opened || tree && !this.sums.tree) {
+			const answer = this.engine.aggregate(range, tree);
+			const sums = this.sums = { key, opened, answer, tree };
 			answer.catch(() => { if (this.sums === sums) this.sums = null; });
 		}
 		return this.sums.answer;

@@ -31,14 +31,14 @@ export class Flame implements Panel {
 
 	update(_changed: Set<keyof Members>): void {
 		const range = this.ctx.range();
-		void this.latest.run(() => this.ctx.aggregate(range), (sums) => {
+		void this.latest.run(() => this.ctx.aggregate(range, true), (sums) => {
 			if (sums === this.sums && this.calls) return this.view.draw();
 			this.sums = sums;
-			if (!(sums.tree.total[0] > 0)) {
+			if (!(sums.tree!.total[0] > 0)) {
 				this.calls = null;
 				return fill(this.root, empty('Nothing was running in this range.', 'Zoom out, or select a range with calls.'));
 			}
-			this.calls = new Calls(sums.tree);
+			this.calls = new Calls(sums.tree!);
 			fill(this.root, this.view.root);
 			this.view.show(this.calls);
 		});

@@ -54,7 +54,7 @@ export class Tree implements Panel {
 
 	update(_changed: Set<keyof Members>): void {
 		const range = this.ctx.range();
-		void this.latest.run(() => this.ctx.aggregate(range), (sums) => {
+		void this.latest.run(() => this.ctx.aggregate(range, true), (sums) => {
 			if (sums === this.sums && this.calls) return this.list.refresh();
 			this.sums = sums;
 			this.fresh(sums);
@@ -89,7 +89,7 @@ export class Tree implements Panel {
 
 	// Other sums: opens the paths that were open.
 	private fresh(sums: Aggregate): void {
-		const before = this.calls, was = this.open, calls = this.calls = new Calls(sums.tree);
+		const before = this.calls, was = this.open, calls = this.calls = new Calls(sums.tree!);
 		const map = new Map([[0, 0]]); // nodes of before that are open, and now
 		const selected = this.rows[this.list.selected]?.node ?? -1;
 		let at = -1;
@@ -108,13 +108,13 @@ export class Tree implements Panel {
 		};
 		if (before) walk(0, 0);
 		else for (const node of calls.hot(0)) this.open.add(node);
-		if (!(sums.tree.total[0] > 0)) {
+		if (!(sums.tree!.total[0] > 0)) {
 			fill(this.box, empty('Nothing was running in this range.', 'Zoom out, or select a range with calls.'));
 			this.note.textContent = '';
 			return;
 		}
-		this.note.textContent = `${duration(sums.tree.total[0])} in all, ${plural(sums.tree.n - 1, 'call path')}` +
-			(sums.tree.pruned ? `; ${count(sums.tree.pruned)} more were too small to keep` : '');
+		this.note.textContent = `${duration(sums.tree!.total[0])} in all, ${plural(sums.tree!.n - 1, 'call path')}` +
+			(sums.tree!.pruned ? `; ${count(sums.tree!.pruned)} more were too small to keep` : '');
 		if (this.list.root.parentNode !== this.box) fill(this.box, this.list.root);
 		this.lay(at);
 	}

@@ -6,7 +6,7 @@
 // wait for nine of them.
 import type { Engine, Ns, Records, Tile } from '../engine';
 
-const LIMIT = 24 << 20;
+const LIMIT = 16 << 20;
 const BYTES = 8 + 8 + 2 + 4 + 4 + 1;  // of a record
 const BATCH = 24;                     // tiles in one request
 const AT_ONCE = 2;                    // requests

@@ -74,6 +74,7 @@ export class Timeline {
 	private hovered: Target | null = null;
 	private width = 0; private height = 0; private left = 0; private ratio = 1;
 	private requested = false;
+	private complete: boolean | null = null; // what was shown; null: nothing yet
 	private ready = false;            // we were told of the trace; the address may have changed the view by then
 	private dirty = true;             // the tracks; else only what is above them
 	private relayout = true;
@@ -239,9 +240,13 @@ export class Timeline {
 	}
 
 	private opened(): void {
+		const { complete } = this.state.now.opened!;
 		this.ready = true;
-		this.cache.clear();
-		this.data.clear();
+		if (complete !== this.complete) { // an HTML file has other tiles when it is whole
+			this.cache.clear();
+			this.data.clear();
+		}
+		this.complete = complete;
 		this.relayout = this.dirty = true;
 		this.shown = this.state.now.view;
 	}
