@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "viewer/cache.h"
 #include "viewer/human.h"
 
 enum {
@@ -61,6 +62,9 @@ int vz_open(const char *path, char *trace, struct vz_reader **ret, struct vz_tro
 	if (!vz_import_wanted(path)) {
 		if (snprintf(trace, VZ_OPEN_PATH_BYTES, "%s", path) >= VZ_OPEN_PATH_BYTES)
 			return vz_trouble_set(trouble, ENAMETOOLONG, "the name is too long");
+		/* An import may be named like any trace. */
+		if (vz_cache_has(path))
+			(void)vz_cache_keep(path);
 		return vz_reader_open(path, ret, trouble);
 	}
 	options = begin(&p);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "viewer/cache.h"
 #include "viewer/import/import_async.h"
 
 enum {
@@ -119,6 +120,17 @@ static int open_part(const char *viz, char *part)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * As it shall be, under its name.  On disk first: an import that is kept is believed by its name,
+ * so one that a failure of power made of zeros would be a trace that cannot be opened, for ever.
+ */
+static int finish(int fd, const char *part, const char *viz, mode_t mode)
+{
+	if (fchmod(fd, mode) < 0 || fdatasync(fd) < 0 || rename(part, viz) < 0)
+		return -errno;
+	return 0;
+}
+
 static int import_to(struct vz_importer *im, const char *viz, int fd, const char *part)
 {
 	mode_t mask = umask(077);
@@ -127,77 +139,57 @@ static int import_to(struct vz_importer *im, const char *viz, int fd, const char
 	umask(mask);
 	if (rc == 0)
 		rc = run(im, fd);
-	if (rc == 0 && fchmod(fd, 0666 & ~mask) < 0)
-		rc = -errno;
-	if (close(fd) < 0 && rc == 0)
-		rc = -errno;
-	if (rc == 0 && rename(part, viz) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = finish(fd, part, viz, 0666 & ~mask);
 	if (rc < 0)
 		unlink(part);
+	return rc;
+}
+
+/* RET is the file, in use until it is closed. */
+static int import(const char *path, const char *viz, const struct vz_import_options *options,
+		  struct vz_import_summary *summary, int *ret, struct vz_trouble *trouble)
+{
+	struct vz_importer im = { .path = path, .options = options, .trouble = trouble };
+	char part[PATH_BYTES];
+	int rc;
+
+	vz_trouble_set(trouble, EIO, "%s", "");
+	if (access(path, R_OK) < 0)
+		return cannot(trouble, -errno, "read", path);
+	*ret = open_part(viz, part);
+	if (*ret < 0)
+		return cannot(trouble, *ret, "write", viz);
+	if (vz_cache_has(viz))
+		(void)vz_cache_hold(*ret);
+	rc = import_to(&im, viz, *ret, part);
+	fini(&im);
+	if (summary)
+		*summary = im.summary;
+	if (rc < 0)
+		close(*ret);
+	if (rc < 0 && !trouble->what[0])
+		return cannot(trouble, rc, "import", path);
 	return rc;
 }
 
 int vz_import(const char *path, const char *viz, const struct vz_import_options *options,
 	      struct vz_import_summary *ret, struct vz_trouble *trouble)
 {
-	struct vz_importer im = { .path = path, .options = options, .trouble = trouble };
-	char part[PATH_BYTES];
-	int fd, rc;
+	int fd, rc = import(path, viz, options, ret, &fd, trouble);
 
-	vz_trouble_set(trouble, EIO, "%s", "");
-	if (access(path, R_OK) < 0)
-		return cannot(trouble, -errno, "read", path);
-	fd = open_part(viz, part);
-	if (fd < 0)
-		return cannot(trouble, fd, "write", viz);
-	rc = import_to(&im, viz, fd, part);
-	fini(&im);
-	if (ret)
-		*ret = im.summary;
-	if (rc < 0 && !trouble->what[0])
-		return cannot(trouble, rc, "import", path);
+	if (rc == 0)
+		close(fd);
 	return rc;
 }
 
 /* ---- the cache ---- */
 
-/* Make all folders of PATH, for this user alone. */
-static int make_folders(char *path)
-{
-	for (char *p = path + 1; *p; p++) {
-		int rc;
-
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		rc = mkdir(path, 0700);
-		*p = '/';
-		if (rc < 0 && errno != EEXIST)
-			return -errno;
-	}
-	return 0;
-}
-
-static int cache_folder(char *folder)
-{
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	int n;
-
-	if (cache && cache[0] == '/')
-		n = snprintf(folder, PATH_BYTES, "%s/vizview/", cache);
-	else if (home && home[0] == '/')
-		n = snprintf(folder, PATH_BYTES, "%s/.cache/vizview/", home);
-	else
-		return -ENOENT;
-	return n < PATH_BYTES ? make_folders(folder) : -ENAMETOOLONG;
-}
-
 static int cache_path(const char *path, const struct stat *st, char *viz, size_t size)
 {
 	char folder[PATH_BYTES], real[PATH_BYTES], state[128];
 	const char *base;
-	int rc = cache_folder(folder), n;
+	int rc = vz_cache_folder(folder), n;
 
 	if (rc < 0)
 		return rc;
@@ -215,7 +207,7 @@ int vz_import_cached(const char *path, const struct vz_import_options *options, 
 		     size_t size, struct vz_trouble *trouble)
 {
 	struct stat st;
-	int rc;
+	int rc, fd;
 
 	if (stat(path, &st) < 0)
 		return cannot(trouble, -errno, "read", path);
@@ -225,7 +217,12 @@ int vz_import_cached(const char *path, const struct vz_import_options *options, 
 		vz_trouble_try(trouble, "vizview import %s -o OUT.viz, then vizview OUT.viz", path);
 		return rc;
 	}
-	if (access(viz, R_OK) == 0)
-		return 0;
-	return vz_import(path, viz, options, NULL, trouble);
+	/* What is imported now stays in use, too: nobody closes FD before the end. */
+	if (vz_cache_keep(viz) < 0)
+		rc = import(path, viz, options, NULL, &fd, trouble);
+	if (rc == 0)
+		vz_cache_prune(VZ_CACHE_LIMIT);
+	if (rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG)
+		vz_trouble_try(trouble, "vizview import %s -o OUT.viz, then vizview OUT.viz", path);
+	return rc;
 }

@@ -44,8 +44,9 @@ int vz_import(const char *path, const char *viz, const struct vz_import_options 
 	      struct vz_import_summary *ret, struct vz_trouble *trouble);
 
 /**
- * The same into the user's cache ($XDG_CACHE_HOME/vizview, ~/.cache/vizview), unless it is
- * there: the name, size and time of the last change of PATH say which.  VIZ gets the path.
+ * The same into the user's cache (viewer/cache.h), unless it is there: the name, size and time
+ * of the last change of PATH say which.  VIZ gets the path of the file, which stays in use until
+ * this process ends; what was not used for long makes room.
  */
 int vz_import_cached(const char *path, const struct vz_import_options *options, char *viz,
 		     size_t size, struct vz_trouble *trouble);
