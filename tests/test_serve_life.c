@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How the server begins and ends. */
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -88,27 +89,46 @@ Test(serve_life, a_trace_that_is_cut_while_it_is_shown, .init = setup, .fini = t
 	cr_expect_eq(kit_server_end(&server, 0), 1);
 }
 
-Test(serve_life, an_index_that_cannot_be_made_is_explained, .init = setup, .fini = teardown)
+/* What is in the place of the index of OTHER is no file, and neither is the cache. */
+static void leave_no_place(void)
 {
-	char index[128], *arguments[] = { other, NULL };
-	struct kit_server s;
-	struct kit_answer a;
+	char index[128];
 
-	/* What is in its place is no file, and neither is the cache. */
 	save_trace(other, 3);
 	snprintf(index, sizeof(index), "%si", other);
 	cr_assert_eq(mkdir(index, 0700), 0);
 	setenv("XDG_CACHE_HOME", "/dev/null", 1);
-	cr_assert(kit_server_start(&s, arguments));
-	for (int i = 0; i < 200; i++, usleep(20000)) {
-		kit_http_get(&s, "progress", &a);
-		if (a.status != 200)
+}
+
+/* Until the index is made, or not. */
+static int wait_for_end(const struct kit_server *s, struct kit_answer *a)
+{
+	for (int i = 0; i < 1000; i++, usleep(20000)) {
+		kit_http_get(s, "progress", a);
+		if (a->status != 200 || strstr((char *)a->body, "\"complete\":true"))
 			break;
-		kit_answer_free(&a);
+		kit_answer_free(a);
 	}
-	cr_expect_eq(a.status, 500);
+	return a->status;
+}
+
+Test(serve_life, an_index_that_cannot_be_made_is_explained, .init = setup, .fini = teardown)
+{
+	const struct rlimit nothing = { 512, RLIM_INFINITY };
+	char *arguments[] = { other, NULL };
+	struct kit_server s;
+	struct kit_answer a;
+
+	leave_no_place();
+	/* No file may grow, not even those in memory. */
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &nothing), 0);
+	cr_assert(kit_server_start(&s, arguments));
+	cr_expect_eq(wait_for_end(&s, &a), 500);
 	cr_expect(!strncmp((char *)a.body, "vizview: ", 9), "%s", (char *)a.body);
 	cr_expect_not_null(strstr((char *)a.body, "\n  why: "), "%s", (char *)a.body);
+	cr_expect_not_null(strstr((char *)a.body, "; in memory: File too large"), "%s",
+			   (char *)a.body);
+	cr_expect_not_null(strstr((char *)a.body, "\n  try: "), "%s", (char *)a.body);
 	kit_answer_free(&a);
 	kit_http_get(&s, "tiles", &a);
 	cr_expect_eq(a.status, 405);
@@ -117,4 +137,42 @@ Test(serve_life, an_index_that_cannot_be_made_is_explained, .init = setup, .fini
 	cr_expect_eq(a.status, 500);
 	kit_answer_free(&a);
 	cr_expect_eq(kit_server_end(&s, SIGTERM), 0);
+}
+
+Test(serve_life, an_index_that_can_be_kept_nowhere_serves_all_the_same, .init = setup,
+     .fini = teardown)
+{
+	const uint32_t first[] = { 0 };
+	char *arguments[] = { other, NULL }, said[128], text[1024] = "";
+	struct kit_server s;
+	struct kit_answer a;
+	FILE *file;
+
+	leave_no_place();
+	snprintf(said, sizeof(said), "%s/said", folder);
+	cr_assert_not_null(freopen(said, "w", stderr));
+	cr_assert(kit_server_start(&s, arguments));
+	cr_expect_eq(wait_for_end(&s, &a), 200, "%s", (char *)a.body);
+	kit_answer_free(&a);
+	kit_http_post(&s, "tiles", first, sizeof(first), &a);
+	cr_expect_eq(a.status, 200);
+	cr_expect_gt(a.bytes, 0);
+	kit_answer_free(&a);
+	cr_expect_eq(kit_server_end(&s, SIGTERM), 0);
+	file = fopen(said, "r");
+	cr_assert(file && fread(text, 1, sizeof(text) - 1, file));
+	fclose(file);
+	cr_expect(!strncmp(text, "vizview: the index is in a temporary file", 41), "%s", text);
+	cr_expect_not_null(strstr(text, "in the cache: Not a directory"), "%s", text);
+	cr_expect_eq(strchr(text, '\n'), text + strlen(text) - 1, "one line: %s", text);
+}
+
+Test(serve_life, a_page_in_one_file_needs_no_place_either, .init = setup, .fini = teardown)
+{
+	char command[512];
+
+	leave_no_place();
+	snprintf(command, sizeof(command), "%s/vizview export %s --format html -o %s/x.html",
+		 getenv("VZ_BUILD_DIR"), other, folder);
+	cr_expect_eq(system(command), 0);
 }

@@ -402,6 +402,7 @@ int main(int argc, char **argv)
 
 	/* A reader that goes away shows up as EPIPE, where the output can be tidied up. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* and a file that may not grow as EFBIG */
 	rc = vz_options_parse(argc, argv, &options, &trouble);
 	if (rc < 0)
 		vz_trouble_print(&trouble);

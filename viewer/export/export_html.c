@@ -361,17 +361,24 @@ static int put_page(struct html *h)
 	return rc;
 }
 
-/* The index is made if there is none, where it is found the next time. */
+/* The index is made if there is none, where it is found the next time if that can be. */
 static int open_whole(struct html *h, const struct vz_index_options *options)
 {
 	const char *path = h->options->path;
+	struct vz_index_options with = *options;
+	struct vz_index_spare spare;
 	int rc = vz_index_open(path, NULL, h->whole, &h->index);
 
 	h->reader = h->whole;
 	if (rc == 0)
 		return 0;
-	rc = vz_index_build(path, options, NULL, h->options->trouble);
-	return rc < 0 ? rc : vz_index_open(path, NULL, h->whole, &h->index);
+	vz_index_spare_init(&spare);
+	with.spare = &spare;
+	rc = vz_index_build(path, &with, NULL, h->options->trouble);
+	if (rc == 0)
+		rc = vz_index_open_made(path, &spare, h->whole, &h->index);
+	vz_index_spare_fini(&spare);
+	return rc;
 }
 
 static int open_all(struct html *h)

@@ -10,11 +10,13 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "viewer/cache.h"
 #include "viewer/index/index_priv.h"
 
 #define MAX_NS ((UINT64_C(1) << 53) - 1)
 
 struct vz_index {
+	int held; /* keeps it in the cache; -1: it is not there */
 	uint8_t *map;
 	size_t bytes;
 	struct vzi_header header;
@@ -86,19 +88,15 @@ static int check(struct vz_index *index, const struct vzi_header *trace, const s
 	return 0;
 }
 
-static int map(const char *path, uid_t owner, struct vz_index *index)
+static int map(int fd, uid_t owner, struct vz_index *index)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
 	void *p = MAP_FAILED;
 
-	if (fd < 0)
-		return -ENOENT;
 	/* What somebody else put there may hold anything. */
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
 	    (st.st_uid == owner || st.st_uid == geteuid() || st.st_uid == 0))
 		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	close(fd);
 	if (p == MAP_FAILED)
 		return -ENOENT;
 	index->map = p;
@@ -106,17 +104,24 @@ static int map(const char *path, uid_t owner, struct vz_index *index)
 	return 0;
 }
 
-static int open_at(const char *path, const struct vzi_header *trace, uid_t owner,
-		   const struct vz_reader *r, struct vz_index **ret)
+/* The trace that an index must belong to. */
+struct owned {
+	struct vzi_header header;
+	uid_t owner;
+};
+
+static int open_fd(int fd, const struct owned *trace, const struct vz_reader *r,
+		   struct vz_index **ret)
 {
 	struct vz_index *index = calloc(1, sizeof(*index));
 	int rc;
 
 	if (!index)
 		return -ENOMEM;
-	rc = map(path, owner, index);
+	index->held = -1;
+	rc = map(fd, trace->owner, index);
 	if (rc == 0)
-		rc = check(index, trace, r);
+		rc = check(index, &trace->header, r);
 	if (rc < 0)
 		vz_index_free(index);
 	else
@@ -124,26 +129,63 @@ static int open_at(const char *path, const struct vzi_header *trace, uid_t owner
 	return rc;
 }
 
+static int open_at(const char *path, const struct owned *trace, const struct vz_reader *r,
+		   struct vz_index **ret)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), rc;
+	bool cached;
+
+	if (fd < 0)
+		return -ENOENT;
+	cached = vz_cache_has(path);
+	rc = cached && vz_cache_hold(fd) < 0 ? -ENOENT : open_fd(fd, trace, r, ret);
+	if (rc == 0 && cached)
+		(*ret)->held = fd;
+	else
+		close(fd);
+	return rc;
+}
+
+static int get_trace(const char *path, const struct vz_reader *r, struct owned *trace)
+{
+	struct vz_totals totals;
+	mode_t mode;
+	int rc;
+
+	*trace = (struct owned){ 0 };
+	rc = vz_index_belong(path, &trace->header, &trace->owner, &mode);
+	vz_reader_totals(r, &totals);
+	return rc < 0 || trace->header.trace_bytes != totals.file_bytes ? -ENOENT : 0;
+}
+
 int vz_index_open(const char *path, const char *index, const struct vz_reader *r,
 		  struct vz_index **ret)
 {
 	char place[VZ_INDEX_PATH];
-	struct vzi_header trace = { 0 };
-	struct vz_totals totals;
-	uid_t owner;
-	mode_t mode;
-	int rc = vz_index_belong(path, &trace, &owner, &mode);
+	struct owned trace;
+	int rc = get_trace(path, r, &trace);
 
-	vz_reader_totals(r, &totals);
-	if (rc < 0 || trace.trace_bytes != totals.file_bytes)
-		return -ENOENT;
+	if (rc < 0)
+		return rc;
 	if (index)
-		return open_at(index, &trace, owner, r, ret);
+		return open_at(index, &trace, r, ret);
 	rc = -ENOENT;
 	for (int i = 0; i < VZ_INDEX_PLACES && rc == -ENOENT; i++)
 		if (vz_index_place(path, i, place) == 0)
-			rc = open_at(place, &trace, owner, r, ret);
+			rc = open_at(place, &trace, r, ret);
 	return rc;
+}
+
+int vz_index_open_made(const char *path, const struct vz_index_spare *spare,
+		       const struct vz_reader *r, struct vz_index **ret)
+{
+	struct owned trace;
+	int rc;
+
+	if (spare->used < 0)
+		return vz_index_open(path, NULL, r, ret);
+	rc = get_trace(path, r, &trace);
+	return rc < 0 ? rc : open_fd(spare->fds[spare->used], &trace, r, ret);
 }
 
 void vz_index_free(struct vz_index *index)
@@ -152,6 +194,8 @@ void vz_index_free(struct vz_index *index)
 		return;
 	if (index->map)
 		munmap(index->map, index->bytes);
+	if (index->held >= 0)
+		close(index->held);
 	free(index);
 }
 

@@ -2,11 +2,11 @@
 /*
  * index.h - makes, finds, checks and opens the index of a trace.
  *
- * Owns the file beside the trace, FILE.vizi, or where that folder cannot be written
- * $XDG_CACHE_HOME/vizview/HASH.vizi (~/.cache without it).  An index is only believed if
- * it belongs to this very trace, was made by its owner or by us, and every number in its
- * directory holds; else it is made again.  One that is not finished is never seen: it has
- * no name, or not this one.
+ * Owns the file beside the trace, FILE.vizi, or where that folder cannot be written or is
+ * full HASH.vizi in the cache (viewer/cache.h), or where that cannot either a file without
+ * a name that ends with the program.  An index is only believed if it belongs to this very
+ * trace, was made by its owner or by us, and every number in its directory holds; else it is
+ * made again.  One that is not finished is never seen: it has no name, or not this one.
  */
 #ifndef VZ_VIEWER_INDEX_H
 #define VZ_VIEWER_INDEX_H
@@ -20,9 +20,28 @@
 
 /* ---- building ---- */
 
+enum {
+	VZ_INDEX_ON_DISK = 0,
+	VZ_INDEX_IN_MEMORY = 1,
+	VZ_INDEX_SPARES = 2,
+};
+
+/* Where an index is made that can be kept nowhere: files without a name on disk and in memory. */
+struct vz_index_spare {
+	int fds[VZ_INDEX_SPARES]; /* -1: there is none */
+	int used;                 /* the one that it is in; -1: it is kept */
+	char why[256];            /* it is not kept, for people */
+};
+
+/** They take no room before they are used. */
+void vz_index_spare_init(struct vz_index_spare *spare);
+/** An index that is open stays. */
+void vz_index_spare_fini(struct vz_index_spare *spare);
+
 struct vz_index_options {
-	const char *out;  /* NULL: where it belongs */
-	uint32_t threads; /* 0: one for each processor */
+	const char *out;              /* NULL: where it belongs */
+	struct vz_index_spare *spare; /* NULL: it is an error if there is no such place */
+	uint32_t threads;             /* 0: one for each processor */
 	/** Told now and then, by one thread at a time; DONE from 0 to 1.  A result below 0 ends it.
 	 */
 	int (*progress)(void *ctx, double done);
@@ -30,8 +49,8 @@ struct vz_index_options {
 };
 
 struct vz_index_made {
-	char path[4096];
-	uint64_t bytes; /* of the index */
+	char path[4096]; /* "": it is in a spare file */
+	uint64_t bytes;  /* of the index */
 	uint64_t trace_bytes;
 	uint64_t entries; /* calls that were gone through */
 	double seconds;
@@ -55,6 +74,8 @@ int vz_index_job_new(const char *path, struct vz_index_job **ret, struct vz_trou
 /** 1: still under way, *DONE from 0 to 1; 0: made; below 0: it could not, see TROUBLE. Any thread,
  * one at a time. */
 int vz_index_job_poll(struct vz_index_job *job, double *done, struct vz_trouble *trouble);
+/** What was used of it, once it is made. */
+const struct vz_index_spare *vz_index_job_spare(const struct vz_index_job *job);
 void vz_index_job_free(struct vz_index_job *job);
 
 /* ---- using ---- */
@@ -70,6 +91,9 @@ void vz_index_range(const struct vz_reader *r, uint64_t *zero_ns, uint64_t *dura
  */
 int vz_index_open(const char *path, const char *index, const struct vz_reader *r,
 		  struct vz_index **ret);
+/** The same for one that was just made, which may be in SPARE. */
+int vz_index_open_made(const char *path, const struct vz_index_spare *spare,
+		       const struct vz_reader *r, struct vz_index **ret);
 /** NULL is fine. */
 void vz_index_free(struct vz_index *index);
 

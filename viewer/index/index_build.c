@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "viewer/cache.h"
 #include "viewer/core/build.h"
 #include "viewer/index/index_priv.h"
 #include "viewer/loader.h"
@@ -46,24 +47,6 @@ struct making {
 
 /* ---- writing ---- */
 
-static int write_at(int fd, const void *bytes, size_t n, uint64_t at)
-{
-	const uint8_t *p = bytes;
-
-	while (n) {
-		ssize_t done = pwrite(fd, p, n, (off_t)at);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return done < 0 ? -errno : -EIO;
-		p += done;
-		at += (uint64_t)done;
-		n -= (size_t)done;
-	}
-	return 0;
-}
-
 /* Room for so many bytes, at a multiple of 8. */
 static uint64_t reserve(struct making *m, uint64_t bytes)
 {
@@ -77,7 +60,7 @@ static int take_tile(void *ctx, const struct vzi_tile *tile, const uint8_t *byte
 	int rc;
 
 	placed.offset = reserve(m, tile->bytes);
-	rc = write_at(m->file.fd, bytes, tile->bytes, placed.offset);
+	rc = vz_index_file_write(&m->file, bytes, tile->bytes, placed.offset);
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&m->lock);
@@ -312,7 +295,7 @@ static int write_directory(struct making *m, struct vzi_header *header)
 	header->directory_offset = reserve(m, bytes);
 	header->directory_bytes = bytes;
 	header->directory_crc = (uint32_t)crc32_z(0, blob, bytes);
-	rc = write_at(m->file.fd, blob, bytes, header->directory_offset);
+	rc = vz_index_file_write(&m->file, blob, bytes, header->directory_offset);
 	free(blob);
 	return rc;
 }
@@ -324,7 +307,7 @@ static int write_header(struct making *m, struct vzi_header *header)
 	header->bytes = sizeof(*header);
 	header->crc =
 		(uint32_t)crc32_z(0, (const uint8_t *)header, offsetof(struct vzi_header, crc));
-	return write_at(m->file.fd, header, sizeof(*header), 0);
+	return vz_index_file_write(&m->file, header, sizeof(*header), 0);
 }
 
 static int make(struct making *m, struct vzi_header *header)
@@ -350,26 +333,85 @@ static int make(struct making *m, struct vzi_header *header)
 	return rc;
 }
 
-/* A file to write to, where the options say or where it belongs. */
-static int new_file(struct making *m, const char *path, mode_t mode)
-{
-	char place[VZ_INDEX_PATH];
-	int rc = -ENOENT;
+/* ---- where ---- */
 
-	if (m->options->out)
-		return vz_index_file_new(&m->file, m->options->out, mode);
-	for (int i = 0; i < VZ_INDEX_PLACES && rc < 0; i++) {
-		if (vz_index_place(path, i, place) == 0)
-			rc = vz_index_file_new(&m->file, place, mode);
+enum { PLACES = VZ_INDEX_PLACES + VZ_INDEX_SPARES };
+
+/* What was wrong with each place, for people. */
+struct reasons {
+	char text[256];
+	size_t n;
+};
+
+static void add_reason(struct reasons *reasons, int place, int rc)
+{
+	static const char *const names[PLACES] = { "beside the trace", "in the cache",
+						   "in a temporary file", "in memory" };
+	size_t left = sizeof(reasons->text) - reasons->n;
+	int n = snprintf(reasons->text + reasons->n, left, "%s%s: %s", reasons->n ? "; " : "",
+			 names[place], strerror(-rc));
+
+	reasons->n += (size_t)n < left ? (size_t)n : left - 1;
+}
+
+/* A file to write to, at PLACE. */
+static int new_file(struct making *m, const char *path, int place, mode_t mode)
+{
+	char name[VZ_INDEX_PATH];
+	int rc;
+
+	if (place >= VZ_INDEX_PLACES)
+		return vz_index_file_lend(&m->file, m->options->spare, place - VZ_INDEX_PLACES);
+	rc = vz_index_place(path, place, name);
+	return rc < 0 ? rc : vz_index_file_new(&m->file, name, mode);
+}
+
+static void start_over(struct making *m)
+{
+	vz_index_file_fini(&m->file);
+	pthread_mutex_destroy(&m->lock);
+	*m = (struct making){ .options = m->options, .reader = m->reader, .file = { .fd = -1 } };
+	pthread_mutex_init(&m->lock, NULL);
+}
+
+/* At one place after the other, until nothing is wrong with it: it may be full in the middle. */
+static int make_anywhere(struct making *m, const char *path, mode_t mode, struct vzi_header *header,
+			 struct reasons *reasons)
+{
+	int n = m->options->spare ? PLACES : VZ_INDEX_PLACES, rc = -ENOENT;
+
+	for (int place = 0; place < n; place++) {
+		rc = new_file(m, path, place, mode);
+		if (rc == 0) {
+			rc = make(m, header);
+			if (rc == 0 && place >= VZ_INDEX_PLACES)
+				m->options->spare->used = place - VZ_INDEX_PLACES;
+			if (rc < 0 && !m->file.error)
+				reasons->n = 0; /* no place would help */
+			if (rc == 0 || !m->file.error)
+				break;
+		}
+		add_reason(reasons, place, rc);
+		start_over(m);
 	}
 	return rc;
 }
 
-static int failed(int rc, const char *path, struct vz_trouble *trouble)
+static int make_at(struct making *m, const char *out, mode_t mode, struct vzi_header *header)
+{
+	int rc = vz_index_file_new(&m->file, out, mode);
+
+	return rc < 0 ? rc : make(m, header);
+}
+
+static int failed(int rc, const char *path, const struct vz_index_options *options,
+		  const struct reasons *reasons, struct vz_trouble *trouble)
 {
 	vz_trouble_set(trouble, -rc, "cannot make the index of %s", path);
-	vz_trouble_why(trouble, "%s", strerror(-rc));
-	if (rc == -ENOSPC || rc == -EACCES || rc == -EROFS || rc == -ENOENT)
+	vz_trouble_why(trouble, "%s", reasons->n ? reasons->text : strerror(-rc));
+	if (options->spare && reasons->n)
+		vz_trouble_try(trouble, "XDG_CACHE_HOME=a folder with room, and vizview again");
+	else if (reasons->n || options->out)
 		vz_trouble_try(trouble, "another place: vizview index FILE -o OUT");
 	return rc;
 }
@@ -395,29 +437,42 @@ static void tell_made(const struct making *m, const struct vzi_header *header, d
 	made->seconds = seconds() - before;
 }
 
+static int build(struct making *m, const char *path, struct vzi_header *header,
+		 struct reasons *reasons)
+{
+	uid_t owner;
+	mode_t mode;
+	int rc = vz_index_belong(path, header, &owner, &mode);
+
+	if (rc == 0 && m->options->out)
+		rc = make_at(m, m->options->out, mode, header);
+	else if (rc == 0)
+		rc = make_anywhere(m, path, mode, header, reasons);
+	if (rc == 0 && vz_cache_has(m->file.path))
+		vz_cache_prune(VZ_CACHE_LIMIT);
+	return rc;
+}
+
 int vz_index_build(const char *path, const struct vz_index_options *options,
 		   struct vz_index_made *made, struct vz_trouble *trouble)
 {
 	static const struct vz_index_options usual = { 0 };
 	struct making m = { .options = options ? options : &usual, .file = { .fd = -1 } };
 	struct vzi_header header = { 0 };
+	struct reasons reasons = { 0 };
 	double before = seconds();
-	uid_t owner;
-	mode_t mode;
 	int rc = vz_reader_open(path, &m.reader, trouble);
 
 	if (rc < 0)
 		return rc;
 	pthread_mutex_init(&m.lock, NULL);
-	rc = vz_index_belong(path, &header, &owner, &mode);
-	if (rc == 0)
-		rc = new_file(&m, path, mode);
-	if (rc == 0)
-		rc = make(&m, &header);
+	rc = build(&m, path, &header, &reasons);
+	if (m.options->spare)
+		memcpy(m.options->spare->why, reasons.text, sizeof(reasons.text));
 	if (rc == 0 && made)
 		tell_made(&m, &header, before, made);
 	vz_index_file_fini(&m.file);
 	pthread_mutex_destroy(&m.lock);
 	vz_reader_free(m.reader);
-	return rc < 0 ? failed(rc, path, trouble) : 0;
+	return rc < 0 ? failed(rc, path, m.options, &reasons, trouble) : 0;
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "viewer/cache.h"
 #include "viewer/index/index_priv.h"
 
 enum {
@@ -28,48 +29,30 @@ static uint64_t hash(uint64_t h, const void *bytes, size_t n)
 
 /* ---- places ---- */
 
-/* The folder for caches, made if it is not there. */
-static int cache_folder(char ret[VZ_INDEX_PATH])
-{
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	int n = -1;
-
-	if (cache && *cache == '/')
-		n = snprintf(ret, VZ_INDEX_PATH, "%s", cache);
-	else if (home && *home == '/')
-		n = snprintf(ret, VZ_INDEX_PATH, "%s/.cache", home);
-	if (n < 0 || n >= VZ_INDEX_PATH - 32)
-		return -ENOENT;
-	(void)mkdir(ret, 0700);
-	memcpy(ret + n, "/vizview", sizeof("/vizview"));
-	if (mkdir(ret, 0700) < 0 && errno != EEXIST)
-		return -ENOENT;
-	return 0;
-}
-
 int vz_index_place(const char *path, int place, char ret[VZ_INDEX_PATH])
 {
 	char *whole;
 	size_t len;
-	int n;
+	int n, rc;
 
 	if (place == 0) {
 		len = strlen(path);
 		if (len > 4 && !strcmp(path + len - 4, ".viz"))
 			len -= 4;
 		n = snprintf(ret, VZ_INDEX_PATH, "%.*s.vizi", (int)len, path);
-		return n < VZ_INDEX_PATH ? 0 : -ENOENT;
+		return n < VZ_INDEX_PATH ? 0 : -ENAMETOOLONG;
 	}
-	if (cache_folder(ret) < 0)
-		return -ENOENT;
+	rc = vz_cache_folder(ret);
+	if (rc < 0)
+		return rc;
 	whole = realpath(path, NULL);
 	if (!whole)
-		return -ENOENT;
+		return -errno;
 	len = strlen(ret);
-	snprintf(ret + len, VZ_INDEX_PATH - len, "/%016" PRIx64 ".vizi",
-		 hash(HASH_BEGIN, whole, strlen(whole)));
+	n = snprintf(ret + len, VZ_INDEX_PATH - len, "%016" PRIx64 ".vizi",
+		     hash(HASH_BEGIN, whole, strlen(whole)));
 	free(whole);
-	return 0;
+	return n < (int)(VZ_INDEX_PATH - len) ? 0 : -ENAMETOOLONG;
 }
 
 /* ---- the trace ---- */
@@ -160,6 +143,36 @@ int vz_index_file_new(struct vz_index_file *f, const char *path, mode_t mode)
 	rc = open_nameless(f, mode);
 	if (rc == -EOPNOTSUPP || rc == -EISDIR || rc == -EINVAL)
 		rc = open_named(f, mode);
+	/* Nobody shall take it for one that was left behind. */
+	if (rc == 0 && vz_cache_has(path))
+		(void)vz_cache_hold(f->fd);
+	return rc;
+}
+
+/* ---- writing ---- */
+
+static int write_all(int fd, const uint8_t *p, size_t n, uint64_t at)
+{
+	while (n) {
+		ssize_t done = pwrite(fd, p, n, (off_t)at);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return done < 0 ? -errno : -EIO;
+		p += done;
+		at += (uint64_t)done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+int vz_index_file_write(struct vz_index_file *f, const void *bytes, size_t n, uint64_t at)
+{
+	int rc = f->limit && at + n > f->limit ? -ENOSPC : write_all(f->fd, bytes, n, at);
+
+	if (rc < 0)
+		f->error = rc;
 	return rc;
 }
 
@@ -176,23 +189,41 @@ static int give_name(struct vz_index_file *f)
 	return -errno;
 }
 
+/*
+ * Sums guard the header and the directory but not the tiles, so after a failure of power a name
+ * could stand for tiles of zeros that are believed.  And some file systems tell only here
+ * that they are full.  Ten million calls took 460 ms without and 10 to 25 ms more with it.
+ */
+static int publish(struct vz_index_file *f)
+{
+	int rc;
+
+	if (fdatasync(f->fd) < 0)
+		return -errno;
+	rc = f->temporary[0] ? 0 : give_name(f);
+	if (rc == 0 && rename(f->temporary, f->path) < 0)
+		rc = -errno;
+	return rc;
+}
+
 int vz_index_file_publish(struct vz_index_file *f)
 {
-	int rc = f->temporary[0] ? 0 : give_name(f);
+	int rc = f->lent ? 0 : publish(f);
 
 	if (rc < 0)
-		return rc;
-	if (rename(f->temporary, f->path) < 0)
-		return -errno;
-	f->temporary[0] = '\0';
-	return 0;
+		f->error = rc;
+	else
+		f->temporary[0] = '\0';
+	return rc;
 }
 
 void vz_index_file_fini(struct vz_index_file *f)
 {
 	if (f->temporary[0])
 		unlink(f->temporary);
-	if (f->fd >= 0)
+	if (f->fd >= 0 && f->lent && f->error)
+		(void)ftruncate(f->fd, 0); /* it may be the one thing that fills the disk */
+	if (f->fd >= 0 && !f->lent)
 		close(f->fd);
 	f->temporary[0] = '\0';
 	f->fd = -1;

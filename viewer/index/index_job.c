@@ -19,6 +19,7 @@ struct news {
 	_Atomic uint32_t done; /* millionths */
 	int rc;
 	struct vz_trouble trouble;
+	struct vz_index_spare spare; /* its files have the same numbers in both */
 };
 
 struct vz_index_job {
@@ -38,7 +39,11 @@ static int tell(void *ctx, double done)
 
 static void work(const char *path, struct news *news, pid_t parent)
 {
-	const struct vz_index_options options = { .progress = tell, .ctx = news };
+	const struct vz_index_options options = {
+		.spare = &news->spare,
+		.progress = tell,
+		.ctx = news,
+	};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGINT, SIG_DFL);
@@ -62,6 +67,7 @@ int vz_index_job_new(const char *path, struct vz_index_job **ret, struct vz_trou
 		free(job);
 		return vz_trouble_set(trouble, ENOMEM, "out of memory");
 	}
+	vz_index_spare_init(&job->news->spare);
 	/* If it ends without a word. */
 	vz_trouble_set(&job->news->trouble, ECHILD, "cannot make the index of %s", path);
 	vz_trouble_why(&job->news->trouble, "the process that made it was ended");
@@ -95,6 +101,11 @@ int vz_index_job_poll(struct vz_index_job *job, double *done, struct vz_trouble 
 	return job->news->rc;
 }
 
+const struct vz_index_spare *vz_index_job_spare(const struct vz_index_job *job)
+{
+	return &job->news->spare;
+}
+
 void vz_index_job_free(struct vz_index_job *job)
 {
 	if (!job)
@@ -103,6 +114,7 @@ void vz_index_job_free(struct vz_index_job *job)
 		kill(job->pid, SIGKILL);
 		waitpid(job->pid, NULL, 0);
 	}
+	vz_index_spare_fini(&job->news->spare);
 	munmap(job->news, sizeof(*job->news));
 	free(job);
 }

@@ -64,6 +64,7 @@ static void become(char **words)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	setsid(); /* Ctrl-C ends the server, not the browser */
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
 		dup2(null, fd);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "viewer/cache.h"
 #include "viewer/diff.h"
 
 /* ---- the comparison ---- */
@@ -39,23 +40,6 @@ static int write_comparison(struct vz_site *site, int fd)
 	return rc;
 }
 
-/* A file without a name: it ends with us. */
-static int nameless_file(void)
-{
-	const char *folder = getenv("TMPDIR");
-	FILE *file;
-	int fd = open(folder && *folder ? folder : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	if (fd >= 0)
-		return fd;
-	file = tmpfile(); /* for file systems without O_TMPFILE */
-	if (file)
-		fd = fcntl(fileno(file), F_DUPFD_CLOEXEC, 3);
-	if (file)
-		fclose(file);
-	return fd;
-}
-
 /* Goes through both traces, which takes long and memory: in a child. */
 static void begin_comparison(struct vz_site *site)
 {
@@ -64,7 +48,7 @@ static void begin_comparison(struct vz_site *site)
 	site->compare_state = VZ_SITE_FAILED;
 	if (!site->options->other)
 		return;
-	site->compare_fd = nameless_file();
+	site->compare_fd = vz_cache_nameless();
 	if (site->compare_fd < 0)
 		return;
 	site->compare_pid = fork();
@@ -92,19 +76,32 @@ static void poll_comparison(struct vz_site *site)
 
 /* ---- the index ---- */
 
-static int open_index(struct vz_site *site)
-{
-	int rc = vz_index_open(site->options->path, NULL, site->reader, &site->index);
-
-	if (rc == 0)
-		site->index_state = VZ_SITE_READY;
-	return rc;
-}
-
 static void index_failed(struct vz_site *site, const struct vz_trouble *trouble)
 {
 	site->index_state = VZ_SITE_FAILED;
 	vz_trouble_text(trouble, site->trouble);
+}
+
+/* The child has made it. */
+static int take_index(struct vz_site *site, struct vz_trouble *trouble)
+{
+	const struct vz_index_spare *spare = vz_index_job_spare(site->job);
+	int rc = vz_index_open_made(site->options->path, spare, site->reader, &site->index);
+
+	if (rc < 0) {
+		rc = vz_trouble_set(trouble, ESTALE, "the index cannot be used");
+		vz_trouble_why(trouble, "it was made, but the trace has changed since");
+		vz_trouble_try(trouble, "vizview again");
+		return rc;
+	}
+	site->index_state = VZ_SITE_READY;
+	if (spare->used >= 0)
+		fprintf(stderr,
+			"vizview: the index is in %s until this ends, and made again the next "
+			"time (%s)\n",
+			spare->used == VZ_INDEX_IN_MEMORY ? "memory" : "a temporary file",
+			spare->why);
+	return 0;
 }
 
 static void poll_index(struct vz_site *site)
@@ -117,17 +114,12 @@ static void poll_index(struct vz_site *site)
 	rc = vz_index_job_poll(site->job, &site->done, &trouble);
 	if (rc > 0)
 		return;
-	vz_index_job_free(site->job);
-	site->job = NULL;
-	if (rc == 0 && open_index(site) < 0) {
-		rc = vz_trouble_set(&trouble, ESTALE, "the index cannot be used");
-		vz_trouble_why(&trouble, "it was made, but the trace has changed since");
-		vz_trouble_try(&trouble, "vizview again");
-	}
-	if (rc == -EROFS || rc == -EACCES || rc == -ENOSPC)
-		vz_trouble_try(&trouble, "XDG_CACHE_HOME=a folder with room, and vizview again");
+	if (rc == 0)
+		rc = take_index(site, &trouble);
 	if (rc < 0)
 		index_failed(site, &trouble);
+	vz_index_job_free(site->job);
+	site->job = NULL;
 }
 
 /* ---- both ---- */
@@ -141,11 +133,12 @@ int vz_site_init(struct vz_site *site, struct vz_reader *r, const struct vz_serv
 	rc = vz_files_init(&site->files, r);
 	if (rc < 0)
 		return vz_trouble_set(trouble, -rc, "out of memory");
-	if (open_index(site) < 0) {
+	if (vz_index_open(options->path, NULL, r, &site->index) == 0)
+		site->index_state = VZ_SITE_READY;
+	else
 		rc = vz_index_job_new(options->path, &site->job, trouble);
-		if (rc < 0)
-			return rc;
-	}
+	if (rc < 0)
+		return rc;
 	begin_comparison(site);
 	return 0;
 }
