@@ -230,12 +230,15 @@ static void describe_thread(void *context, uint32_t ns_tid, pid_t *tid, char *na
 
 static void write_meta(struct session *s)
 {
-	char text[64];
+	char text[64], cwd[VZ_TARGET_PATH_BYTES];
 	time_t now = time(NULL);
 	struct tm tm;
 
 	vz_tracefile_meta(s->tf, "comm", s->target.comm);
 	vz_tracefile_meta(s->tf, "exe", s->target.exe);
+	/* Names of source files may be relative to it. */
+	if (vz_target_cwd(&s->target, cwd))
+		vz_tracefile_meta(s->tf, "cwd", cwd);
 	vz_tracefile_meta(s->tf, "python", s->python.version);
 	vz_tracefile_meta(s->tf, "tool", "vizattach " VZ_VERSION);
 	vz_tracefile_meta(s->tf, "clock", s->clock_is_ns ? "CLOCK_MONOTONIC" : "tsc");

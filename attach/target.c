@@ -26,21 +26,21 @@ static uint64_t start_time(pid_t pid)
 	return vz_stat_start_time(text);
 }
 
-static void read_exe(struct vz_target *target)
+/* Where /proc/PID/NAME leads, without the mark of what was deleted; "" if unreadable. */
+static void read_link(pid_t pid, const char *name, char *ret, size_t size, bool *deleted)
 {
 	static const char mark[] = " (deleted)";
 	char path[64];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/exe", (int)target->pid);
-	n = readlink(path, target->exe, sizeof(target->exe) - 1);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	n = readlink(path, ret, size - 1);
 	if (n < 0)
 		n = 0;
-	target->exe[n] = '\0';
-	if ((size_t)n >= sizeof(mark) - 1 && !strcmp(target->exe + n - (sizeof(mark) - 1), mark)) {
-		target->exe_deleted = true;
-		target->exe[(size_t)n - (sizeof(mark) - 1)] = '\0';
-	}
+	ret[n] = '\0';
+	*deleted = (size_t)n >= sizeof(mark) - 1 && !strcmp(ret + n - (sizeof(mark) - 1), mark);
+	if (*deleted)
+		ret[(size_t)n - (sizeof(mark) - 1)] = '\0';
 }
 
 static int no_process(pid_t pid, int rc, struct vz_err *err)
@@ -114,8 +114,31 @@ int vz_target_open(pid_t pid, struct vz_target *ret, struct vz_err *err)
 	snprintf(ret->comm, sizeof(ret->comm), "%s", status.comm);
 	vz_plain(ret->comm);
 	ret->start_time = start_time(pid);
-	read_exe(ret);
+	read_link(pid, "exe", ret->exe, sizeof(ret->exe), &ret->exe_deleted);
 	return 0;
+}
+
+/* Both are as we see them: of a target in a chroot, its root comes first in both. */
+bool vz_target_cwd(const struct vz_target *target, char ret[VZ_TARGET_PATH_BYTES])
+{
+	char root[VZ_TARGET_PATH_BYTES];
+	bool cwd_gone, root_gone;
+	size_t len;
+
+	read_link(target->pid, "cwd", ret, VZ_TARGET_PATH_BYTES, &cwd_gone);
+	read_link(target->pid, "root", root, sizeof(root), &root_gone);
+	/* Asked afterwards, so that it is not that of a process which took its number. */
+	if (ret[0] != '/' || root[0] != '/' || cwd_gone || root_gone || !vz_target_alive(target))
+		return false;
+	len = strlen(root);
+	if (len == 1)
+		return true;
+	if (strncmp(ret, root, len) != 0 || (ret[len] && ret[len] != '/'))
+		return false;
+	memmove(ret, ret + len, strlen(ret + len) + 1);
+	if (!ret[0])
+		strcpy(ret, "/");
+	return true;
 }
 
 int vz_target_open_mem(struct vz_target *target)

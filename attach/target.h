@@ -107,14 +107,17 @@ struct vz_bytes {
 	int (*read)(const struct vz_bytes *memory, uint64_t raddr, void *buf, size_t len);
 };
 
+enum { VZ_TARGET_PATH_BYTES = 4096 };
+
 struct vz_target {
 	pid_t pid;                     /* 0: a core dump */
 	const struct vz_bytes *memory; /* asked instead of the process; not owned; NULL: none */
 	int pidfd;
-	int mem_fd;          /* /proc/PID/mem, O_RDWR; -1 until vz_target_open_mem() */
-	uint64_t start_time; /* clock ticks since boot: tells a reused pid apart */
-	char comm[32];       /* fit for a terminal */
-	char exe[4096];      /* target of /proc/PID/exe without " (deleted)"; "" if unreadable */
+	int mem_fd;                     /* /proc/PID/mem, O_RDWR; -1 until vz_target_open_mem() */
+	uint64_t start_time;            /* clock ticks since boot: tells a reused pid apart */
+	char comm[32];                  /* fit for a terminal */
+	char exe[VZ_TARGET_PATH_BYTES]; /* target of /proc/PID/exe without " (deleted)"; "" if
+					   unreadable */
 	bool exe_deleted;
 };
 
@@ -123,6 +126,11 @@ struct vz_target {
  * id, then the hint names its process; a zombie).  Free with vz_target_close().
  */
 int vz_target_open(pid_t pid, struct vz_target *ret, struct vz_err *err);
+/**
+ * Its working directory, below its own root; false: unreadable, deleted, not below that root, or
+ * the process is gone.
+ */
+bool vz_target_cwd(const struct vz_target *target, char ret[VZ_TARGET_PATH_BYTES]);
 /** Open its memory.  EPERM/EACCES are returned as such, undiagnosed. */
 int vz_target_open_mem(struct vz_target *target);
 void vz_target_close(struct vz_target *target);

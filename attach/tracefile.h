@@ -30,7 +30,7 @@ struct vz_track; /* one timeline: a thread, or one Python stack (greenlet) of a 
 /** Write the header to FD, which stays the caller's.  Free with vz_tracefile_free(). */
 int vz_tracefile_new(int fd, pid_t pid, uint64_t start_mono_ns, uint64_t start_unix_ns,
 		     struct vz_tracefile **ret, struct vz_err *err);
-/** Facts about the recording, "key" = "value", readable by vizview info: python, exe, comm, host, options ... */
+/** Facts about the recording, "key" = "value", readable by vizview info: python, exe, comm, cwd, options ... */
 int vz_tracefile_meta(struct vz_tracefile *tf, const char *key, const char *value);
 /** Define function ID before its first use; KIND VZ_DEF_PYTHON or VZ_DEF_C; strings need not end with NUL. */
 int vz_tracefile_function(struct vz_tracefile *tf, uint32_t id, unsigned kind, const char *name,

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "attach/target.h"
@@ -341,6 +342,63 @@ Test(target, refuses_what_is_no_process)
 	cr_assert_eq(err.exit, VZ_EXIT_NO_PROCESS);
 	cr_assert_eq(vz_target_open(0, &target, &err), -ESRCH);
 	cr_assert_eq(vz_target_open(-1, &target, &err), -ESRCH);
+}
+
+/* The directory of a child that works in PATH, below ROOT if that is not NULL. */
+static bool cwd_of_child(const char *root, const char *path, bool gone,
+			 char ret[VZ_TARGET_PATH_BYTES])
+{
+	char ended[VZ_TARGET_PATH_BYTES];
+	struct vz_target target;
+	struct vz_err err;
+	int fds[2];
+	pid_t pid;
+	char c;
+	bool told;
+
+	cr_assert_eq(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (chdir(path) == 0 && (!root || chroot(root) == 0) &&
+		    (!gone || rmdir(path) == 0) && write(fds[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(fds[1]);
+	cr_assert_eq(read(fds[0], &c, 1), 1, "%s", path);
+	close(fds[0]);
+	cr_assert_eq(vz_target_open(pid, &target, &err), 0);
+	told = vz_target_cwd(&target, ret);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	cr_expect_not(vz_target_cwd(&target, ended), "it is gone");
+	vz_target_close(&target);
+	return told;
+}
+
+Test(target, tells_where_it_works)
+{
+	char dir[] = "/tmp/vz-cwd-XXXXXX", sub[64], beside[64], cwd[VZ_TARGET_PATH_BYTES];
+
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(sub, sizeof(sub), "%s/a b", dir);
+	snprintf(beside, sizeof(beside), "%s-beside", dir);
+	cr_assert(mkdir(sub, 0700) == 0 && mkdir(beside, 0700) == 0);
+	cr_expect(cwd_of_child(NULL, "/", false, cwd));
+	cr_expect_str_eq(cwd, "/");
+	cr_expect(cwd_of_child(NULL, sub, false, cwd));
+	cr_expect_str_eq(cwd, sub);
+	if (geteuid() == 0) { /* it may choose a root */
+		cr_expect(cwd_of_child(dir, sub, false, cwd));
+		cr_expect_str_eq(cwd, "/a b");
+		cr_expect(cwd_of_child(dir, dir, false, cwd));
+		cr_expect_str_eq(cwd, "/");
+		cr_expect_not(cwd_of_child(dir, beside, false, cwd), "%s", cwd);
+		cr_expect_not(cwd_of_child(dir, "/", false, cwd), "%s", cwd);
+	}
+	cr_expect_not(cwd_of_child(NULL, sub, true, cwd), "%s", cwd);
+	cr_assert(rmdir(beside) == 0 && rmdir(dir) == 0);
 }
 
 static void *tell_tid(void *slot)
