@@ -15,6 +15,7 @@
 #include "attach/util.h"
 #include "tests/kit_story.h"
 #include "tests/subject.h"
+#include "viewer/source.h"
 
 #include "attach/pyver.h"
 
@@ -174,6 +175,99 @@ Test(session, until_the_time_is_over, .timeout = 60)
 	cr_assert_gt(vz_receipt_text(&run.report, text, sizeof(text)), 100);
 	clean(&run);
 }
+
+/* ---- where the source is ---- */
+
+/* Run "PYTHON app.py" in FOLDER, which work.py goes to as well. */
+static void start_script(struct run *run, const char *python, const char *folder)
+{
+	static const char *const texts[][2] = {
+		{ "app.py", "import runpy\nrunpy.run_path('work.py')\n" },
+		{ "work.py", "import os, time\n"
+			     "def leaf(): pass\n"
+			     "os.write(1, b'x')\n"
+			     "while True:\n"
+			     "    leaf()\n"
+			     "    time.sleep(0.0005)\n" },
+	};
+	char exe[4096], script[] = "app.py", *argv[] = { exe, script, NULL };
+	int back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	snprintf(exe, sizeof(exe), "%s", python);
+	cr_assert(back >= 0 && mkdir(folder, 0700) == 0 && chdir(folder) == 0);
+	for (int i = 0; i < 2; i++) {
+		FILE *file = fopen(texts[i][0], "w");
+
+		cr_assert(file && fputs(texts[i][1], file) >= 0 && fclose(file) == 0);
+	}
+	cr_assert(subject_start(&run->s, argv), "%s", python);
+	cr_assert_eq(fchdir(back), 0);
+	close(back);
+	run->opts.pid = run->s.pid;
+}
+
+/* The trace says where NAME is, without its text. */
+static void check_source(const struct run *run, const char *name, const char *begin)
+{
+	struct vz_source source = { 0 };
+	struct vz_trouble trouble;
+	struct vz_files files;
+	struct vz_reader *r;
+	int rc = -ENOENT;
+
+	cr_assert_eq(vz_reader_open(run->opts.output_given, &r, &trouble), 0);
+	cr_assert_eq(vz_files_init(&files, r), 0);
+	for (uint32_t i = 0; i < files.n; i++)
+		if (!strcmp(files.names[i], name))
+			rc = vz_source_read(r, &files, i, &source);
+	cr_assert_eq(rc, 0, "%s in %s", name, vz_reader_fact(r, "cwd"));
+	cr_expect(!source.recorded && !source.newer);
+	cr_expect_eq(strncmp(source.text, begin, strlen(begin)), 0);
+	free(source.text);
+	vz_files_fini(&files);
+	vz_reader_free(r);
+}
+
+static void find_script(const char *python)
+{
+	static struct run run;
+	char folder[128], info[1024];
+
+	prepare(&run);
+	snprintf(folder, sizeof(folder), "%s/app of ours", run.dir);
+	start_script(&run, python, folder);
+	record(&run);
+	cr_assert_eq(run.exit, VZ_EXIT_OK, "%s: %s", run.err.what, run.err.why);
+	check_source(&run, "work.py", "import os, time\n");
+	if (python_minor(python) == 8) /* later ones make the name of the script absolute */
+		check_source(&run, "app.py", "import runpy\n");
+	snprintf(info, sizeof(info),
+		 "cd '%s' && %s/vizview info out.viz | grep -qx 'cwd  *%s'"
+		 " && %s/vizview info --json out.viz | grep -qF '\"cwd\":\"%s\"'",
+		 run.dir, getenv("VZ_BUILD_DIR"), folder, getenv("VZ_BUILD_DIR"), folder);
+	cr_assert_eq(system(info), 0, "%s", info);
+	clean(&run);
+}
+
+Test(session, a_relative_name_is_found_afterwards, .timeout = 60)
+{
+	char newest[4096];
+	glob_t found;
+
+	if (!python(newest, sizeof(newest)))
+		cr_skip_test("no CPython here");
+	find_script(newest);
+	find_pythons(&found);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		if (python_minor(found.gl_pathv[i]) != 8)
+			continue;
+		find_script(found.gl_pathv[i]);
+		break;
+	}
+	globfree(&found);
+}
+
+/* ---- ends ---- */
 
 static void *stop_soon(void *argument)
 {

@@ -48,6 +48,9 @@ static void put(const char *name, const char *text, size_t n)
 	fclose(file);
 }
 
+/* What the trace says of the program's directory; NULL: nothing, as before that was noted. */
+static const char *cwd;
+
 /* A trace with one function, of KIND, in FILE. */
 static struct vz_reader *trace_naming(const char *file, unsigned kind, uint8_t **bytes)
 {
@@ -57,6 +60,8 @@ static struct vz_reader *trace_naming(const char *file, unsigned kind, uint8_t *
 	size_t n;
 
 	vz_tracefile_function(kit->tf, 0, kind, "f", 1, file, strlen(file), 1);
+	if (cwd)
+		vz_tracefile_meta(kit->tf, "cwd", cwd);
 	kit_finish(kit);
 	*bytes = kit_bytes(kit, &n);
 	kit_free(kit);
@@ -138,6 +143,75 @@ Test(source, nothing_else_is_read, .init = setup, .fini = teardown)
 	cr_expect_eq(status_of("<string>", VZ_DEF_PYTHON), -ENOENT);
 	cr_expect_eq(status_of("/dev/zero", VZ_DEF_PYTHON), -ENOENT);
 	cr_expect_eq(status_of("/proc/self/environ", VZ_DEF_PYTHON), -ENOENT);
+}
+
+static int status_in(const char *directory, const char *file)
+{
+	int rc;
+
+	cwd = directory;
+	rc = status_of(file, VZ_DEF_PYTHON);
+	cwd = NULL;
+	return rc;
+}
+
+Test(source, a_relative_name_is_below_the_directory_of_the_program, .init = setup, .fini = teardown)
+{
+	char text[256] = "", sub[4096];
+	bool newer = false;
+
+	snprintf(sub, sizeof(sub), "%s", path_of("sub"));
+	cr_assert_eq(mkdir(sub, 0700), 0);
+	put("a.py", "outer\n", 6);
+	put("sub/b.py", "inner\n", 6);
+	put("script", "#!/usr/bin/env python3\n", 23);
+	cwd = folder;
+	cr_assert_eq(read_file("a.py", VZ_DEF_PYTHON, text, sizeof(text), &newer), 0);
+	cr_expect_str_eq(text, "outer\n");
+	cr_expect(newer, "it was written just now, the recording is of 2023");
+	cr_assert_eq(read_file("sub/b.py", VZ_DEF_PYTHON, text, sizeof(text), &newer), 0);
+	cr_expect_str_eq(text, "inner\n");
+	cr_expect_eq(status_in(folder, "./a.py"), 0);
+	cr_expect_eq(status_in(folder, "script"), 0);
+	cr_expect_eq(status_in(folder, path_of("a.py")), 0);
+	cr_expect_eq(status_in("/nowhere", path_of("a.py")), 0, "it needs no directory");
+	cr_expect_eq(status_in("/", path_of("a.py") + 1), 0);
+	/* As an absolute name may. */
+	cr_expect_eq(status_in(sub, "../a.py"), 0);
+	cr_expect_eq(status_in(sub, "a.py"), -ENOENT);
+}
+
+Test(source, a_directory_gives_no_more_than_a_name, .init = setup, .fini = teardown)
+{
+	char link[4096], longest[5000], number[16];
+
+	memset(longest, '/', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	put("a.py", "x", 1);
+	put("<string>", "#!/usr/bin/env python3\n", 23);
+	put("id_rsa", "PRIVATE KEY", 11);
+	put("empty.py", "", 0);
+	snprintf(link, sizeof(link), "%s", path_of("link.py"));
+	cr_assert_eq(symlink("a.py", link), 0);
+	cr_assert_eq(mkfifo(path_of("fifo.py"), 0600), 0);
+	cr_assert_eq(chdir(folder), 0, "where relative directories would lead");
+	cr_assert_eq(status_in(folder, "a.py"), 0);
+	cr_expect_eq(status_of("a.py", VZ_DEF_PYTHON), -ENOENT);
+	cr_expect_eq(status_in("", "a.py"), -ENOENT);
+	cr_expect_eq(status_in(".", "a.py"), -ENOENT);
+	cr_expect_eq(status_in(folder + 1, "a.py"), -ENOENT);
+	cr_expect_eq(status_in(longest, path_of("a.py") + 1), -ENOENT);
+	cr_expect_eq(status_in("(unreachable)/", "a.py"), -ENOENT);
+	cr_expect_eq(status_in(folder, "<string>"), -ENOENT);
+	cr_expect_eq(status_in(folder, "id_rsa"), -ENOENT);
+	cr_expect_eq(status_in(folder, "empty.py"), -ENOENT);
+	cr_expect_eq(status_in(folder, "link.py"), -ENOENT);
+	cr_expect_eq(status_in(folder, "fifo.py"), -ENOENT);
+	cr_expect_eq(status_in(folder, "."), -ENOENT);
+	cr_expect_eq(status_in(path_of("a.py"), "."), -ENOENT);
+	cr_expect_eq(status_in("/proc/self", "environ"), -ENOENT);
+	snprintf(number, sizeof(number), "%d", open(path_of("a.py"), O_RDONLY));
+	cr_expect_eq(status_in("/proc/self/fd", number), -ENOENT);
 }
 
 /* ---- blocks beside the events ---- */

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -136,13 +138,45 @@ static int open_regular(const char *path, struct stat *st)
 	return -ENOENT;
 }
 
-static int read_local(const struct vz_reader *r, const char *path, struct vz_source *ret)
+/*
+ * PATH gets where NAME is; false: nowhere.  A relative name is below the directory that the
+ * program worked in, never below ours.  Both are the word of the trace, and together they can
+ * name no more than an absolute name could.
+ */
+static bool find_path(const struct vz_reader *r, const char *name, char path[PATH_MAX])
+{
+	const char *cwd = "", *between = "";
+	int n;
+
+	if (name[0] == '<') /* "<string>" is no file, whatever is there */
+		return false;
+	if (name[0] != '/') {
+		cwd = vz_reader_fact(r, "cwd");
+		between = "/";
+		if (!cwd || cwd[0] != '/')
+			return false;
+	}
+	n = snprintf(path, PATH_MAX, "%s%s%s", cwd, between, name);
+	return n > 0 && n < PATH_MAX;
+}
+
+/* Changed after the recording ended? */
+static bool is_newer(const struct vz_reader *r, const struct stat *st)
 {
 	uint64_t t0_ns, t1_ns, end_ns;
+
+	vz_reader_range(r, &t0_ns, &t1_ns);
+	end_ns = vz_reader_header(r)->start_unix_ns + (t1_ns - t0_ns);
+	return (uint64_t)st->st_mtim.tv_sec * NS_PER_S + (uint64_t)st->st_mtim.tv_nsec > end_ns;
+}
+
+static int read_local(const struct vz_reader *r, const char *name, struct vz_source *ret)
+{
+	char path[PATH_MAX];
 	struct stat st;
 	int fd, rc;
 
-	if (path[0] != '/')
+	if (!find_path(r, name, path))
 		return -ENOENT;
 	fd = open_regular(path, &st);
 	if (fd < 0)
@@ -158,9 +192,7 @@ static int read_local(const struct vz_reader *r, const char *path, struct vz_sou
 		ret->text = NULL;
 		return rc;
 	}
-	vz_reader_range(r, &t0_ns, &t1_ns);
-	end_ns = vz_reader_header(r)->start_unix_ns + (t1_ns - t0_ns);
-	ret->newer = (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec > end_ns;
+	ret->newer = is_newer(r, &st);
 	return 0;
 }
 

@@ -5,7 +5,8 @@
  * Owns the rules of what may be read.  Text that the trace carries is taken as it is.
  * Without it, the file system is asked: a trace may name anything, so only a regular
  * file is read that is Python by its name or its first line, not through a link, and
- * not a large one.
+ * not a large one.  Relative names are looked for in the directory that the trace says
+ * the program worked in (the fact "cwd"); if it does not say one, they are not.
  */
 #ifndef VZ_VIEWER_SOURCE_H
 #define VZ_VIEWER_SOURCE_H
