@@ -147,6 +147,12 @@ Test(serve, answers_forbid_what_a_page_could_do_with_them, .init = setup, .fini 
 	cr_expect_not_null(strstr(a.head, "connect-src 'self'"));
 	cr_expect_null(strstr(a.head, "script-src 'unsafe-inline'"));
 	cr_expect_not_null(strstr((char *)a.body, "<!doctype html>"));
+	cr_expect_not_null(strstr((char *)a.body, "id=\"vz-worker\""), "it is still packed");
+	kit_answer_free(&a);
+	kit_http_get(&server, "core.wasm", &a);
+	cr_expect_not_null(strstr(a.head, "\r\nContent-Type: application/wasm\r\n"));
+	cr_assert_gt(a.bytes, 8);
+	cr_expect_arr_eq(a.body, "\0asm", 4);
 	kit_answer_free(&a);
 }
 

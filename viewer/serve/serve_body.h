@@ -14,8 +14,11 @@
 
 #include "viewer/serve/serve_site.h"
 
+struct vz_http;
+
 struct vz_request {
 	struct MHD_Connection *connection;
+	const struct vz_http *http;
 	uint8_t *body; /* of a POST; a function that keeps it sets it to NULL */
 	size_t bytes, cap;
 	unsigned status; /* of the answer */

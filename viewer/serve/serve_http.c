@@ -18,12 +18,26 @@ enum {
 	IDLE_SECONDS = 60,
 };
 
+static struct MHD_Response *lasting(const void *p, size_t n)
+{
+	return MHD_create_response_from_buffer(n, (void *)(uintptr_t)p, MHD_RESPMEM_PERSISTENT);
+}
+
 static struct MHD_Response *page(struct vz_site *site, struct vz_request *request)
 {
+	const struct vz_plain_page *plain = &request->http->plain;
+
 	(void)site;
-	(void)request;
-	return MHD_create_response_from_buffer((size_t)(vz_page_end - vz_page),
-					       (void *)(uintptr_t)vz_page, MHD_RESPMEM_PERSISTENT);
+	return plain->html ? lasting(plain->html, plain->html_bytes)
+			   : lasting(vz_page, (size_t)(vz_page_end - vz_page));
+}
+
+static struct MHD_Response *core(struct vz_site *site, struct vz_request *request)
+{
+	const struct vz_plain_page *plain = &request->http->plain;
+
+	(void)site;
+	return lasting(plain->core, plain->core_bytes);
 }
 
 struct route {
@@ -37,6 +51,7 @@ struct route {
 static const struct route routes[] = {
 	/* path           post   type                          make */
 	{ "",               false, "text/html; charset=utf-8",   page },
+	{ "core.wasm",      false, "application/wasm",           core },
 	{ "trace.json",     false, "application/json",           vz_body_trace },
 	{ "functions.json", false, "application/json",           vz_body_functions },
 	{ "index",          false, "application/octet-stream",   vz_body_directory },
@@ -316,6 +331,7 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *c, const char *u
 		if (!request)
 			return MHD_NO;
 		request->connection = c;
+		request->http = http;
 		*state = request;
 		return MHD_YES;
 	}
@@ -385,6 +401,9 @@ int vz_http_init(struct vz_http *http, int sock)
 	if (rc < 0)
 		return rc;
 	find_policy(http->policy);
+	rc = vz_plain_page_make(vz_page, (size_t)(vz_page_end - vz_page), &http->plain);
+	if (rc == -ENOMEM)
+		return rc;
 	http->daemon =
 		MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, answer,
 				 http, MHD_OPTION_LISTEN_SOCKET, sock, MHD_OPTION_CONNECTION_LIMIT,
@@ -392,6 +411,8 @@ int vz_http_init(struct vz_http *http, int sock)
 				 (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
 				 (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
 				 MHD_OPTION_NOTIFY_COMPLETED, completed, http, MHD_OPTION_END);
+	if (!http->daemon)
+		vz_plain_page_fini(&http->plain);
 	return http->daemon ? 0 : -ENOMEM;
 }
 
@@ -418,4 +439,5 @@ void vz_http_fini(struct vz_http *http)
 		MHD_stop_daemon(http->daemon);
 	}
 	http->daemon = NULL;
+	vz_plain_page_fini(&http->plain);
 }

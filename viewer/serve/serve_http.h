@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "viewer/serve/plain_page.h"
 #include "viewer/serve/serve_site.h"
 
 enum {
@@ -29,6 +30,7 @@ struct vz_http {
 	/* Path that leads to the page once: the address that others see in a list of processes. */
 	char once[VZ_TOKEN_DIGITS + 1];
 	char policy[VZ_POLICY_BYTES]; /* Content-Security-Policy of the page */
+	struct vz_plain_page plain;   /* .html NULL: the page goes as it is */
 	struct MHD_Daemon *daemon;
 	/* Suspended until the comparison is there. */
 	struct MHD_Connection *waiting[VZ_HTTP_CONNECTIONS];

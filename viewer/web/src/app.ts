@@ -20,6 +20,13 @@ const SLOW_MS = 500;          // what takes longer has a bar
 const COLOURS: [ColourBy, string][] = [['module', 'module'], ['file', 'file'], ['duration', 'duration']];
 const NEXT_THEME: Record<Theme, Theme> = { auto: 'light', light: 'dark', dark: 'auto' };
 
+// 2023-11-14 22:13:20, here; toLocaleString() needs 10 ms before its first.
+function instant(d: Date): string {
+	const two = (n: number): string => String(n).padStart(2, '0');
+	return [d.getFullYear(), two(d.getMonth() + 1), two(d.getDate())].join('-') + ' ' +
+		[d.getHours(), d.getMinutes(), d.getSeconds()].map(two).join(':');
+}
+
 // ---- header ----
 
 class Header {
@@ -121,7 +128,7 @@ class Header {
 		};
 		this.name.textContent = t.title;
 		this.name.title = t.title + '\n' + t.file;
-		const when = t.startUnixMs > 0 ? new Date(t.startUnixMs).toLocaleString() : '',
+		const when = t.startUnixMs > 0 ? instant(new Date(t.startUnixMs)) : '',
 			threads = t.tracks.filter((x) => x.kind === 'thread').length;
 		this.facts.replaceChildren(fact(String(t.pid), 'pid'),
 			fact(duration(t.duration), '', '', 'length of the recording' + (when ? ', begun ' + when : '')),
@@ -231,8 +238,8 @@ export interface App {
 	progress(p: Progress): void;   // of the opening, and of what goes on afterwards
 }
 
-// Builds the shell around #timeline and #panels in ROOT; follows STATE from then on.
-export function startApp(engine: Engine, state: State, root: HTMLElement): App {
+// Builds the shell around #timeline and #panels in ROOT; follows STATE from then on.  PICTURED: when the first picture is whole.
+export function startApp(engine: Engine, state: State, root: HTMLElement, pictured: () => void): App {
 	const find = (id: string): HTMLElement => {
 		const there = root.querySelector<HTMLElement>('#' + id);
 		if (there) return there;
@@ -242,7 +249,7 @@ export function startApp(engine: Engine, state: State, root: HTMLElement): App {
 	};
 	const area = find('timeline'), panels = find('panels'), since = performance.now(), link = new Link(engine, state);
 	document.documentElement.classList.toggle('dark', isDark(state.now.theme));
-	const timeline = startTimeline(engine, state, area), header = new Header(state, timeline), split = new Split(state, panels);
+	const timeline = startTimeline(engine, state, area, pictured), header = new Header(state, timeline), split = new Split(state, panels);
 	root.prepend(header.element, header.work, header.banner);
 	panels.before(split.element);
 	let restored = false, note: HTMLElement | null = null;

@@ -164,7 +164,8 @@ export type Comparison = Record<string, unknown>;
 export class Superseded extends Error {}
 
 export interface Engine {
-	open(onProgress: (p: Progress) => void): Promise<Opened>;
+	// PICTURE: what is not needed for the first picture is done after it.
+	open(onProgress: (p: Progress) => void, picture: Promise<void>): Promise<Opened>;
 
 	// Tiles that a view of the tracks at RESOLUTION ns for a pixel needs, at once and without waiting.
 	tiles(tracks: number[], from: Ns, to: Ns, resolution: number): Tile[];

@@ -32,7 +32,7 @@ export class WorkerEngine implements Engine {
 	// Called when the worker or its source fails, and with null when the next answer comes all the same.
 	onTrouble: (error: Error | null) => void = () => undefined;
 
-	async open(onProgress: (p: Progress) => void): Promise<Opened> {
+	async open(onProgress: (p: Progress) => void, picture: Promise<void>): Promise<Opened> {
 		const base = location.href.replace(/[?#].*$/, '').replace(/[^/]*$/, '');
 		const embedded = isEmbedded();
 		const [{ worker, module }, documents] = await Promise.all([
@@ -47,7 +47,7 @@ export class WorkerEngine implements Engine {
 			source: index ? { kind: 'embed', index } : { kind: 'http', base },
 		});
 		if (index) this.unpack(documents.trace, index, onProgress).catch((error: Error) => this.onTrouble(error));
-		else this.count(onProgress).catch(() => undefined); // whatever is wrong, a query of the user will say it
+		else picture.then(() => this.count(onProgress)).catch(() => undefined); // whatever is wrong, a query of the user will say it
 		return {
 			trace: documents.trace, functions: this.functions, density: this.directory.density, levels: LEVELS,
 			complete: !index,

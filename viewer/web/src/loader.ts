@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// loader.ts - the only script that stands in the page as text: unpacks the others and starts them.
+// loader.ts - begins what takes time before main.ts: the worker, the core, the first questions to a server.
 //
-// The page allows two scripts by their hashes, this one and main.ts; see scripts/page.
+// In a file of its own it is the only script that stands in the page as text, and unpacks the others; what a server
+// sends is unpacked (viewer/serve/plain_page.h), and main.ts stands behind it.  The page allows these two by their hashes.
 
 import { fromBase64, inflate, toText } from './bytes';
 import { FIRST } from './first';
@@ -30,14 +31,22 @@ function add(name: 'style' | 'script', text: string): void {
 	document.head.append(element);
 }
 
-async function load(): Promise<void> {
-	const documents = document.getElementById('vz-trace') ? [] : FIRST.map((name) => fetch(name));
-	for (const answer of documents) answer.catch(() => undefined); // said by who awaits it
-	const module = inflate(take('vz-core')).then((bytes) => WebAssembly.compile(bytes));
-	module.catch(() => undefined);
-	const [style, main, code] = toText(await inflate(take('vz-app'))).split('\0');
+function begin(code: string, module: Promise<WebAssembly.Module>, documents: Promise<Response>[]): void {
 	const url = URL.createObjectURL(new Blob([code], { type: 'text/javascript' }));
 	window.vizviewBegun = { worker: new Worker(url, { name: 'queries' }), url, module, documents };
+	for (const one of [module, ...documents]) one.catch(() => undefined); // said by who awaits it
+}
+
+async function load(): Promise<void> {
+	const documents = document.getElementById('vz-trace') ? [] : FIRST.map((name) => fetch(name));
+	const plain = document.getElementById('vz-worker');
+	if (plain) {
+		begin(plain.textContent ?? '', WebAssembly.compileStreaming(fetch('core.wasm')), documents);
+		return;
+	}
+	const module = inflate(take('vz-core')).then((bytes) => WebAssembly.compile(bytes));
+	const [style, main, code] = toText(await inflate(take('vz-app'))).split('\0');
+	begin(code, module, documents);
 	add('style', style);
 	add('script', main);
 }

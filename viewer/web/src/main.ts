@@ -10,6 +10,7 @@ import { State } from './state';
 import { idle as timelineIdle, visible } from './timeline/timeline';
 import { explain, missing, NotSupported, TooNew } from './trouble';
 
+const PATIENCE_MS = 400;           // what can wait for the first picture waits so long
 const QUIET_MS = 250;              // longer than anybody waits before he asks the engine
 
 // What tests, and whoever opens the console, may look at.
@@ -50,16 +51,20 @@ async function start(engine: WorkerEngine, state: State): Promise<void> {
 	if (isEmbedded() && embedVersion() > EMBED_VERSION)
 		throw new TooNew(`It has layout ${embedVersion()}; this page knows ${EMBED_VERSION}.`);
 	let app: App | null = null, opened: Opened | null = null;
+	let pictured!: () => void;
+	const picture = new Promise<void>((resolve) => { pictured = resolve; });
+	setTimeout(pictured, PATIENCE_MS);
 	const opening = engine.open((progress) => {
 		app?.progress(progress);
 		// A new object, so that whoever shows a part of it looks again.
 		if (opened && progress.complete) state.set({ opened: opened = { ...opened, complete: true } });
-	});
-	app = startApp(engine, state, document.getElementById('app')!);
-	startPanels(engine, state, document.getElementById('panels')!);
+	}, picture);
+	app = startApp(engine, state, document.getElementById('app')!, pictured);
+	const panels = picture.then(() => startPanels(engine, state, document.getElementById('panels')!));
 	opened = await opening;
 	document.title = `${opened.trace.file || opened.trace.title} - vizview`;
 	state.set({ opened, view: { from: 0, to: Math.max(1, opened.trace.duration) } });
+	await panels;
 }
 
 async function idle(): Promise<void> {

@@ -3,7 +3,7 @@
 import { el } from './dom';
 import { VirtualList } from './virtual_list';
 
-const collate = new Intl.Collator().compare; // far quicker than localeCompare()
+let collate: Intl.Collator['compare'] | null = null; // far quicker than localeCompare(); takes its time to begin
 
 export interface Column<T> {
 	label: string;
@@ -132,7 +132,7 @@ export class Grid<T> {
 		this.rows.sort((x, y) => {
 			const a = keys.get(x) ?? null, b = keys.get(y) ?? null;
 			if (a === null || b === null) return Number(a === null) - Number(b === null);
-			return sign * (typeof a === 'string' ? collate(a, String(b)) : a - Number(b));
+			return sign * (typeof a === 'string' ? (collate ??= new Intl.Collator().compare)(a, String(b)) : a - Number(b));
 		});
 	}
 

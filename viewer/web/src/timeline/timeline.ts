@@ -30,6 +30,7 @@ const MINIMAP = 46, RULER = 26;   // heights
 const GLIDE_MS = 170;
 const AHEAD_MS = 90;              // of rest, until what may come next is asked for
 const AHEAD_TILES = 160;
+const EARLY_TRACKS = 24;
 const MARKS = 1000;               // parts of the trace that found calls are counted in
 const MARKS_MS = 60;
 const TOAST_MS = 2200;
@@ -83,7 +84,7 @@ export class Timeline {
 	private idlers: (() => void)[] = [];
 	private aheadTimer = 0; private marksTimer = 0; private toastTimer = 0;
 
-	constructor(private engine: Engine, private state: State, private root: HTMLElement) {
+	constructor(private engine: Engine, private state: State, private root: HTMLElement, private pictured: () => void) {
 		this.build();
 		this.cache = new TileCache(engine, () => { this.dirty = true; this.wake(); });
 		this.data = new Data(engine, () => { this.dirty = true; this.wake(); });
@@ -249,6 +250,14 @@ export class Timeline {
 		this.complete = complete;
 		this.relayout = this.dirty = true;
 		this.shown = this.state.now.view;
+		this.early();
+	}
+
+	// Asks for what will most likely be in sight, before there is a layout to say it.
+	private early(): void {
+		const { opened, view } = this.state.now, { tracks } = opened!.trace;
+		const likely = tracks.map((_, i) => i).filter((i) => tracks[i].kind !== 'counter').slice(0, EARLY_TRACKS);
+		if (this.width > 0) this.cache.want(this.engine.tiles(likely, view.from, view.to, resolutionOf(view, this.width, this.ratio)), []);
 	}
 
 	private recolour(): void {
@@ -461,6 +470,7 @@ export class Timeline {
 		this.minimapCanvas.setAttribute('aria-valuenow',
 			String(Math.round((view.from + view.to) / 2 / opened.trace.duration * 100)));
 		this.ask(calls, missing, resolution);
+		if (!missing.length) setTimeout(this.pictured); // when it is on the screen
 	}
 
 	// What is missing in the view that we go to; what may come next once that is there.
@@ -512,8 +522,8 @@ export class Timeline {
 
 let current: Timeline | null = null;
 
-export function startTimeline(engine: Engine, state: State, root: HTMLElement): Timeline {
-	return current = new Timeline(engine, state, root);
+export function startTimeline(engine: Engine, state: State, root: HTMLElement, pictured: () => void): Timeline {
+	return current = new Timeline(engine, state, root, pictured);
 }
 
 // Of the timeline that was started last.
