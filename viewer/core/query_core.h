@@ -168,5 +168,8 @@ struct vzq_scan {
  */
 int vzq_scan(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_t n,
 	     const struct vzq_scan *scan);
+/** The same up to the first event: vz_steps_events() or vz_steps_play() of .steps follows. */
+int vzq_scan_open(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_t n,
+		  const struct vzq_scan *scan);
 
 #endif /* VZ_VIEWER_CORE_QUERY_CORE_H */

@@ -172,8 +172,8 @@ int vzq_plan_span(struct vzq_job *job, const struct vzq_span *span, int max_leve
 	return rc;
 }
 
-int vzq_scan(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_t n,
-	     const struct vzq_scan *scan)
+int vzq_scan_open(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_t n,
+		  const struct vzq_scan *scan)
 {
 	static const struct vz_visitor nobody;
 	const struct vzi_block *b = &q->blocks[item->id];
@@ -198,6 +198,15 @@ int vzq_scan(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_
 	vz_decoder_stack(q->steps.decoder, &depth);
 	if (scan->depth)
 		*scan->depth = depth;
-	rc = vz_steps_events(&q->steps);
+	return 0;
+}
+
+int vzq_scan(struct vzq *q, const struct vzq_item *item, const uint8_t *p, size_t n,
+	     const struct vzq_scan *scan)
+{
+	int rc = vzq_scan_open(q, item, p, n, scan);
+
+	if (rc == 0)
+		rc = vz_steps_events(&q->steps);
 	return rc == VZ_STEPS_NONSENSE ? -EBADMSG : rc;
 }

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "viewer/core/steps_inl.h"
+
 enum {
 	UNKEPT = 1u << 31,
 	FIRST_DEPTH = 64,
@@ -140,6 +142,17 @@ static int count_entry(struct vzq_edge *e, uint32_t fn, unsigned how)
 		&(struct vzq_acc){ .calls = how == VZ_ENTRY_CALL, .resumes = resumed });
 }
 
+/* The range begins: what is on the stack counts from here on. */
+static int catch_up(struct vzq_edge *e, const struct vz_open_frame *stack, uint32_t depth)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < depth && e->behind && rc == 0; i++)
+		rc = push(e, function_of(&stack[i]));
+	e->behind = false;
+	return rc;
+}
+
 static int on_enter(void *ctx, const struct vz_visit *at)
 {
 	struct vzq_edge *e = ctx;
@@ -150,9 +163,13 @@ static int on_enter(void *ctx, const struct vz_visit *at)
 	if (e->known) {
 		e->known--;
 		if (ns < e->limit)
-			return push(e, function_of(frame));
+			return e->behind ? 0 : push(e, function_of(frame));
 	}
-	rc = advance(e, ns, below(at));
+	if (e->behind && ns < e->from)
+		return 0;
+	rc = catch_up(e, at->stack, at->depth - 1);
+	if (rc == 0)
+		rc = advance(e, ns, below(at));
 	if (rc == 0)
 		rc = push(e, function_of(frame));
 	if (rc == 0 && in_range(e, ns))
@@ -183,9 +200,16 @@ static int on_leave(void *ctx, const struct vz_visit *at)
 	struct vzq_edge *e = ctx;
 	const struct vz_open_frame *frame = &at->stack[at->depth - 1];
 	uint64_t ns = vzq_since(e->q, at->ns);
-	int rc = advance(e, ns, function_of(frame));
+	int rc;
 
-	if (rc == 0 && in_range(e, ns))
+	if (e->behind && ns < e->from)
+		return 0;
+	rc = catch_up(e, at->stack, at->depth);
+	if (rc == 0)
+		rc = advance(e, ns, function_of(frame));
+	if (rc < 0)
+		return rc;
+	if (in_range(e, ns))
 		rc = count_stay(e, frame, at->how, ns);
 	pop(e, function_of(frame));
 	return rc;
@@ -251,6 +275,7 @@ static void begin(struct vzq_edge *e, uint32_t i)
 	if (e->end < e->now)
 		e->end = e->now;
 	e->known = 0;
+	e->behind = false;
 	e->limit = UINT64_MAX;
 	if (first)
 		e->limit = 0;
@@ -270,6 +295,8 @@ static int finish(struct vzq_edge *e, uint32_t i)
 		e->q->steps.ctx = e;
 		rc = vz_steps_close(&e->q->steps, line, track->end_ns + e->q->head->zero_ns);
 	}
+	if (rc == 0)
+		rc = catch_up(e, line->stack, line->depth);
 	if (line->depth && rc == 0)
 		rc = advance(e, e->end, function_of(&line->stack[line->depth - 1]));
 	for (uint32_t k = line->depth; k-- > 0 && rc == 0;)
@@ -293,17 +320,20 @@ static int take_unreadable(struct vzq_edge *e, const struct vzq_item *item, cons
 static int take_block(struct vzq_edge *e, const struct vzq_item *item, const uint8_t *p, size_t n)
 {
 	struct vzq_scan scan = { &e->line, &visitor, e, e->has_line ? NULL : &e->known };
+	int rc;
 
-	int rc = push_line(e);
-
+	/* What comes before the range only changes the stack; what comes after it is not read. */
+	e->behind = e->from > vzq_block_of(e->q, e->track, item->more)->from_ns;
+	rc = e->behind ? 0 : push_line(e);
 	if (rc < 0)
 		return rc;
-	/* What comes after the range need not be read. */
 	if (e->to < VZQ_MAX_NS && e->to)
 		e->q->steps.until_ns = e->q->head->zero_ns + e->to - 1;
-	rc = vzq_scan(e->q, item, p, n, &scan);
+	rc = vzq_scan_open(e->q, item, p, n, &scan);
+	if (rc == 0)
+		rc = vz_steps_play(&e->q->steps, &visitor);
 	e->q->steps.until_ns = 0;
-	return rc;
+	return rc == VZ_STEPS_NONSENSE ? -EBADMSG : rc;
 }
 
 /* What was found on another track may not have been kept on this one. */

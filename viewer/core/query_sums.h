@@ -63,6 +63,7 @@ struct vzq_edge {
 	uint64_t now, end; /* time counted up to; until */
 	uint32_t known;    /* frames that it began with, yet to be told */
 	uint64_t limit;    /* those of them that began before are no entries */
+	bool behind;       /* nothing in the range was told yet: .path is still to be made */
 	uint32_t *path;    /* of each frame */
 	uint32_t depth, path_cap;
 	struct vzq_edge_hit *cache; /* VZQ_EDGE_CACHE of them, of track: */

@@ -84,8 +84,7 @@ export class Jobs {
 		const tiles: number[] = [], blocks: number[] = [];
 		for (let i = 0; i < wants.length; i += 2) (wants[i] === WANT_TILE ? tiles : blocks).push(wants[i + 1]);
 		await this.looking(async () => {
-			const haveTiles = tiles.length ? await this.getTiles(tiles) : [];
-			const haveBlocks = blocks.length ? await this.getBlocks(blocks) : [];
+			const [haveTiles, haveBlocks] = await Promise.all([this.getTiles(tiles), this.getBlocks(blocks)]);
 			if (this.urgent && !ticket.urgent) await this.pause(ticket);
 			let tile = 0, block = 0, since = performance.now();
 			for (let i = 0; i < wants.length; i += 2) {

@@ -11,7 +11,7 @@ import { type FileText, Source, Unreachable } from './source';
 const POLL_MS = 200;
 const BATCH_BYTES = 1 << 20;       // of an answer
 const FIRST_ROOM = (1 << 20) + 1;  // for one
-const ROOMS = 2;                   // kept
+const ROOMS = 4;                   // kept
 const BATCH_BLOCKS = 2;
 const UNREADABLE = 0xffffffff;
 
@@ -129,10 +129,9 @@ export class HttpSource implements Source {
 	}
 
 	async blocks(numbers: number[]): Promise<(Uint8Array | null)[]> {
-		const answers: (Uint8Array | null)[] = [];
-		for (let i = 0; i < numbers.length; i += BATCH_BLOCKS)
-			answers.push(...await this.someBlocks(numbers.slice(i, i + BATCH_BLOCKS)));
-		return answers;
+		const answers: Promise<(Uint8Array | null)[]>[] = [];
+		for (let i = 0; i < numbers.length; i += BATCH_BLOCKS) answers.push(this.someBlocks(numbers.slice(i, i + BATCH_BLOCKS)));
+		return (await Promise.all(answers)).flat();
 	}
 
 	private async someBlocks(numbers: number[]): Promise<(Uint8Array | null)[]> {
