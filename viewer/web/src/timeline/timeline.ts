@@ -142,6 +142,7 @@ export class Timeline {
 	private build(): void {
 		const { root, filter, hiddenChip } = this;
 		root.classList.add('tl');
+		this.base.width = this.rulerCanvas.width = 0; // they would be black until there is something to draw
 		attributes(filter, { type: 'search', placeholder: 'Filter tracks', 'aria-label': 'Filter tracks by name',
 			spellcheck: 'false', autocomplete: 'off' });
 		filter.addEventListener('input', () => this.state.set({ trackFilter: filter.value }));
