@@ -10,37 +10,12 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "tests/kit_import.h"
 #include "viewer/import/import.h"
 #include "viewer/reader.h"
 #include "viewer/walk.h"
 
 enum { TEXT = 1 << 16 };
-
-static char dir[] = "/tmp/vizview-import-XXXXXX";
-static char json_path[64], viz_path[64];
-
-static void setup(void)
-{
-	cr_assert_not_null(mkdtemp(dir));
-	snprintf(json_path, sizeof(json_path), "%s/a.json", dir);
-	snprintf(viz_path, sizeof(viz_path), "%s/a.viz", dir);
-}
-
-static void teardown(void)
-{
-	unlink(json_path);
-	unlink(viz_path);
-	cr_assert_eq(rmdir(dir), 0, "something was left in %s", dir);
-}
-
-static void write_json(const char *text, size_t n)
-{
-	FILE *f = fopen(json_path, "wb");
-
-	cr_assert_not_null(f);
-	cr_assert_eq(fwrite(text, 1, n, f), n);
-	fclose(f);
-}
 
 /* What a walk tells, one line each: "track >name start", "track <name end how". */
 struct told {

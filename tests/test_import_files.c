@@ -10,36 +10,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "tests/kit_import.h"
 #include "tests/kit_spans.h"
 #include "viewer/export/export.h"
 #include "viewer/import/import.h"
 #include "viewer/walk.h"
-
-static char dir[] = "/tmp/vizview-import-XXXXXX";
-static char json_path[64], viz_path[64];
-
-static void setup(void)
-{
-	cr_assert_not_null(mkdtemp(dir));
-	snprintf(json_path, sizeof(json_path), "%s/a.json", dir);
-	snprintf(viz_path, sizeof(viz_path), "%s/a.viz", dir);
-}
-
-static void teardown(void)
-{
-	unlink(json_path);
-	unlink(viz_path);
-	cr_assert_eq(rmdir(dir), 0, "something was left in %s", dir);
-}
-
-static void write_file(const void *p, size_t n)
-{
-	FILE *f = fopen(json_path, "wb");
-
-	cr_assert_not_null(f);
-	cr_assert_eq(fwrite(p, 1, n, f), n);
-	fclose(f);
-}
 
 static struct vz_reader *import(uint32_t records, struct vz_import_summary *s)
 {
@@ -286,7 +261,7 @@ Test(import_files, our_own_export_comes_back_as_it_was, .init = setup, .fini = t
 		size_t n, m;
 		char *first = kit_export(kit, ".json", 0, &n), *second;
 
-		write_file(first, n);
+		write_json(first, n);
 		r = import(seed % 2 ? 256 : 0, &summary);
 		cr_expect_eq(summary.not_shown, 0);
 		cr_expect_eq(summary.overlaps, 0);
@@ -335,7 +310,7 @@ Test(import_files, every_kind_comes_back, .init = setup, .fini = teardown)
 	char *first, *second;
 	size_t n;
 
-	write_file(of_all_kinds, sizeof(of_all_kinds) - 1);
+	write_json(of_all_kinds, sizeof(of_all_kinds) - 1);
 	r = import(0, NULL);
 	first = export_json(r, &n);
 	vz_reader_free(r);
@@ -344,7 +319,7 @@ Test(import_files, every_kind_comes_back, .init = setup, .fini = teardown)
 			  first);
 	/* What overlaps is on a row of its own: no viewer puts it where it does not belong. */
 	cr_expect_null(strstr(first, "\"tid\":7,\"cat\":\"FEE\",\"ts\":3.000"));
-	write_file(first, n);
+	write_json(first, n);
 	r = import(0, NULL);
 	second = export_json(r, &n);
 	vz_reader_free(r);
@@ -452,7 +427,7 @@ Test(import_files, arguments_counters_source_processes, .init = setup, .fini = t
 	struct vz_reader *r;
 	const uint8_t *raw;
 
-	write_file(with_all, sizeof(with_all) - 1);
+	write_json(with_all, sizeof(with_all) - 1);
 	r = import(0, NULL);
 	for (uint32_t i = 0; i < vz_reader_nextras(r); i++) {
 		cr_assert_eq(vz_reader_load_extra(r, i, &head, &raw), 0);
@@ -483,7 +458,7 @@ Test(import_files, gzipped_is_the_same, .init = setup, .fini = teardown)
 	struct vz_import_summary plain, packed;
 	gzFile gz;
 
-	write_file(with_all, sizeof(with_all) - 1);
+	write_json(with_all, sizeof(with_all) - 1);
 	vz_reader_free(import(0, &plain));
 	gz = gzopen(json_path, "wb");
 	/* In two members, as if two were put together. */
@@ -508,7 +483,7 @@ Test(import_files, cut_anywhere_it_holds_what_was_before, .init = setup, .fini =
 		struct vz_trouble trouble;
 		int rc;
 
-		write_file(with_all, n);
+		write_json(with_all, n);
 		rc = vz_import(json_path, viz_path, &options, &s, &trouble);
 		cr_assert(rc == 0 || (rc == -EINVAL && !s.events), "%zu: %s: %s", n, trouble.what,
 			  trouble.why);
@@ -539,7 +514,7 @@ Test(import_files, other_files_are_told_from_traces, .init = setup, .fini = tear
 		struct vz_trouble trouble;
 		int rc;
 
-		write_file(cases[i].text, strlen(cases[i].text));
+		write_json(cases[i].text, strlen(cases[i].text));
 		rc = vz_import(json_path, viz_path, NULL, NULL, &trouble);
 		cr_expect_eq(rc, -EINVAL, "%s: %d", cases[i].text, rc);
 		cr_expect(strstr(trouble.why, cases[i].why), "%s: %s", cases[i].text, trouble.why);
@@ -558,7 +533,7 @@ Test(import_files, deep_braces_and_long_texts_end_it, .init = setup, .fini = tea
 
 	memcpy(text, begin, n);
 	memset(text + n, '[', 100000);
-	write_file(text, n + 100000);
+	write_json(text, n + 100000);
 	vz_reader_free(import(0, &s));
 	cr_expect(s.cut && s.events == 1 && strstr(s.why, "nested deeper"), "%s", s.why);
 	/* Arguments that are too long are left out, and that is said. */
@@ -566,7 +541,7 @@ Test(import_files, deep_braces_and_long_texts_end_it, .init = setup, .fini = tea
 	memset(text + n, 'x', 3 << 20);
 	n += 3 << 20;
 	n += (size_t)sprintf(text + n, "\"}}]");
-	write_file(text, n);
+	write_json(text, n);
 	vz_reader_free(import(0, &s));
 	cr_expect(!s.cut && s.events == 2, "%s", s.why);
 }
