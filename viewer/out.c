@@ -14,6 +14,17 @@ enum {
 	OUT_BYTES = 1 << 16,
 };
 
+/* PATH NULL: standard output, of which nobody needs to be told where else. */
+static int cannot_write(struct vz_trouble *trouble, int error, const char *path)
+{
+	int rc = vz_trouble_set(trouble, error, "cannot write %s", path ? path : "standard output");
+
+	vz_trouble_why(trouble, "%s", strerror(error));
+	if (path)
+		vz_trouble_try(trouble, "another place: -o OUT");
+	return rc;
+}
+
 int vz_out_open(struct vz_out *out, const char *path, struct vz_trouble *trouble)
 {
 	int rc;
@@ -29,8 +40,7 @@ int vz_out_open(struct vz_out *out, const char *path, struct vz_trouble *trouble
 	out->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (out->fd >= 0)
 		return 0;
-	rc = vz_trouble_set(trouble, errno, "cannot write %s", path);
-	vz_trouble_why(trouble, "%s", strerror(-rc));
+	rc = cannot_write(trouble, errno, path);
 	free(out->buf);
 	return rc;
 }
@@ -87,10 +97,7 @@ int vz_out_close(struct vz_out *out, struct vz_trouble *trouble)
 	out->buf = NULL;
 	if (!out->error)
 		return 0;
-	vz_trouble_set(trouble, -out->error, "cannot write %s",
-		       out->path ? out->path : "standard output");
-	vz_trouble_why(trouble, "%s", strerror(-out->error));
-	return out->error;
+	return cannot_write(trouble, -out->error, out->path);
 }
 
 void vz_out_abandon(struct vz_out *out)

@@ -142,6 +142,8 @@ def main():
     parser.add_argument("--trace", action="append", default=[], type=pathlib.Path)
     parser.add_argument("--no-html", action="store_true")
     options = parser.parse_args()
+    if not (HERE.parent / "browser" / "node_modules" / "puppeteer-core").is_dir():
+        sys.exit("viewer.py: cannot drive a browser\n  why: no npm packages in integration/browser\n  try: scripts/setup")
     print("load %.1f, %d CPUs" % (os.getloadavg()[0], os.cpu_count()))
     for calls in [int(float(text)) for text in options.calls or ("1e6", "1e7")]:
         folder = where.fresh("viewer")

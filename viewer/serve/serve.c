@@ -83,7 +83,7 @@ static void tell(const struct vz_http *http, const struct vz_site *site)
 	if (vz_browser_forward(http->port, command, sizeof(command)))
 		printf("From where you sit, first: %s\n", command);
 	if (site->index_state == VZ_SITE_WORKING)
-		printf("The index is made now, once; the page shows how far it is.\n");
+		printf("The index is made now; the page shows how far it is.\n");
 	printf("Ctrl-C ends it.\n");
 	fflush(stdout);
 }

@@ -82,6 +82,18 @@ static void index_failed(struct vz_site *site, const struct vz_trouble *trouble)
 	vz_trouble_text(trouble, site->trouble);
 }
 
+/* It works, but the next start will take as long. */
+static void tell_spare(const struct vz_index_spare *spare)
+{
+	struct vz_trouble told;
+
+	vz_trouble_set(&told, EROFS, "the index cannot be kept: it is in %s until this ends",
+		       spare->used == VZ_INDEX_IN_MEMORY ? "memory" : "a temporary file");
+	vz_trouble_why(&told, "%s", spare->why);
+	vz_trouble_try(&told, "XDG_CACHE_HOME=a folder with room, or it is made again each time");
+	vz_trouble_print(&told);
+}
+
 /* The child has made it. */
 static int take_index(struct vz_site *site, struct vz_trouble *trouble)
 {
@@ -96,11 +108,7 @@ static int take_index(struct vz_site *site, struct vz_trouble *trouble)
 	}
 	site->index_state = VZ_SITE_READY;
 	if (spare->used >= 0)
-		fprintf(stderr,
-			"vizview: the index is in %s until this ends, and made again the next "
-			"time (%s)\n",
-			spare->used == VZ_INDEX_IN_MEMORY ? "memory" : "a temporary file",
-			spare->why);
+		tell_spare(spare);
 	return 0;
 }
 
