@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// parts.mjs - what the panels compute, without a browser: buckets, call trees, words, source.
+// parts.mjs - what the page computes, without a browser: buckets, call trees, words, source, colours.
 import path from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { group, test } from '../lib/runner.mjs';
@@ -115,4 +115,60 @@ test('where a function ends, and its colours', async (t, world) => {
 	t.equal(kinds('"""two\nlines # in"""\nimporter = 1'), ['string """two\nlines # in"""', 'number 1'], 'a string of two lines');
 	const text = 'x = "open\ny = 1 # z\n';
 	t.equal(tokens(text).map(([token]) => token).join(''), text, 'nothing is lost');
+});
+
+// Who lacks a kind of cone, by Machado, Oliveira and Fernandes 2009, severity 1; on linear red, green, blue.
+const VISIONS = {
+	usual: [1, 0, 0, 0, 1, 0, 0, 0, 1],
+	protanopia: [0.152286, 1.052583, -0.204868, 0.114503, 0.786281, 0.099216, -0.003882, -0.048116, 1.051998],
+	deuteranopia: [0.367322, 0.860646, -0.227968, 0.280085, 0.672501, 0.047413, -0.01182, 0.04294, 0.968881],
+	tritanopia: [1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733, 0.691367, 0.3039],
+};
+const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+const gamma = (x) => Math.round(255 * (x <= 0.0031308 ? 12.92 * x : 1.055 * x ** (1 / 2.4) - 0.055));
+const channels = (c) => [0, 8, 16].map((shift) => linear((c >> shift & 255) / 255));
+
+function seen(colour, m) {
+	const v = channels(colour), [r, g, b] = [0, 3, 6].map((i) =>
+		gamma(Math.max(0, Math.min(1, m[i] * v[0] + m[i + 1] * v[1] + m[i + 2] * v[2]))));
+	return (0xff000000 | b << 16 | g << 8 | r) >>> 0;
+}
+
+// OKLab: distances in it are about as large as they look; 0.02 is just seen.
+function lab(colour) {
+	const [r, g, b] = channels(colour), l = Math.cbrt(0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b),
+		m = Math.cbrt(0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b), s = Math.cbrt(0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b);
+	return [0.2104542553 * l + 0.793617785 * m - 0.0040720468 * s, 1.9779984951 * l - 2.428592205 * m + 0.4505937099 * s,
+		0.0259040371 * l + 0.7827717662 * m - 0.808675766 * s];
+}
+
+// Modules that differ, as a part of all pairs.
+function toldApart(colours) {
+	const labs = colours.map(lab);
+	let far = 0, pairs = 0;
+	for (const [i, a] of labs.entries())
+		for (const b of labs.slice(i + 1)) {
+			pairs++;
+			far += Math.hypot(...a.map((x, k) => x - b[k])) > 0.02;
+		}
+	return far / pairs;
+}
+
+test('text can be read, modules told apart and durations compared, whatever colours somebody sees', async (t, world) => {
+	const { contrast, packed, Palette } = await load(world), n = 900;
+	const many = { name: Array.from({ length: n }, (_, i) => 'f' + i), file: Int32Array.from({ length: n }, (_, i) => i % 300),
+		files: Array.from({ length: 300 }, (_, i) => `/srv/app/package${i}/m.py`), kind: Uint8Array.from({ length: n }, (_, i) => i < 300 ? 0 : i % 3),
+		line: new Uint32Array(n) };
+	for (const by of ['module', 'file', 'duration'])
+		for (const dark of [false, true])
+			for (const [name, vision] of Object.entries(VISIONS)) {
+				const p = new Palette(many, by, dark), what = `by ${by}, ${dark ? 'dark' : 'light'}, ${name}`;
+				const least = (fills, ink) => Math.min(...[...fills].map((c) => contrast(seen(c, vision), seen(packed(ink), vision))));
+				const found = least(by === 'duration' ? p.ramp : p.fills, p.ink), faded = least(by === 'duration' ? p.rampFaded : p.faded, p.inkFaded);
+				t.check(Math.min(found, faded) >= (name === 'usual' ? 4.5 : 4), `${what}: contrast ${found.toFixed(2)}, faded ${faded.toFixed(2)}`);
+				const apart = toldApart([...p.fills].slice(0, 300).map((c) => seen(c, vision)));
+				t.check(apart > 0.9, `${what}: ${(100 * apart).toFixed(1)} % of pairs of modules can be told apart`);
+				const light = [...p.ramp].slice(8, 35).map((c) => lab(seen(c, vision))[0]);
+				t.none(light.slice(1).filter((l, i) => dark ? l <= light[i] : l >= light[i]), `${what}: longer is not ${dark ? 'lighter' : 'darker'}`);
+			}
 });
